@@ -1,0 +1,24 @@
+/* Reads dispatcher.cnf and what it includes into a settings block, or tells every mistake. */
+#ifndef CONFIG_LOAD_H
+#define CONFIG_LOAD_H
+
+#include "config/settings.h"
+
+enum load_answer {
+	LOAD_REFUSED = 1, /* there are errors; all of them have been told */
+};
+
+enum load_severity { LOAD_NOT_ENFORCED, LOAD_WARNING, LOAD_ERROR };
+
+/* Takes one message, complete with "file:line: " where there is one. */
+typedef void load_tell(void *user, enum load_severity severity, const char *text);
+
+/* Reads path. Tells NOT ENFORCED first, then errors and warnings in file order. On success the block
+ * is the caller's (free), whole by settings_check. 0, LOAD_REFUSED or -errno. */
+int load_settings(const char *path, load_tell *tell, void *user, struct settings **ret_settings);
+
+/* Derived numbers and checks of what cannot hold (RLIMIT_NOFILE says by how much, somaxconn, stacks);
+ * prints them to out when it is not NULL. 0 or LOAD_REFUSED. */
+int load_check_derived(const struct settings *s, load_tell *tell, void *user, FILE *out);
+
+#endif

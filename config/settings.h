@@ -1,0 +1,122 @@
+/* The effective configuration as one flat, pointer-free block, so that a short-lived child can parse
+ * the files, leave the block in sealed memory, and supervisor and acceptor only map and check it. */
+#ifndef CONFIG_SETTINGS_H
+#define CONFIG_SETTINGS_H
+
+#include "common/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define SETTINGS_MAGIC 0x44535031u /* "DSP1": changes with the layout */
+#define SETTINGS_HASH_BYTES 17	   /* 16 hex digits and NUL */
+#define SETTINGS_NO_ID UINT32_MAX  /* of user and group ids: not said */
+#define SETTINGS_LIMITS 16	   /* as RLIM_NLIMITS */
+#define SETTINGS_UNLIMITED UINT64_MAX
+
+/* A text is an offset into the block, 0 = not set. A list is count elements at an offset. */
+struct settings_list {
+	uint32_t at, count;
+};
+
+enum settings_adapter { ADAPTER_NATIVE, ADAPTER_INETD };
+
+/* One address to listen on. */
+struct settings_listener {
+	struct addr addr; /* family AF_UNIX: see path */
+	uint32_t path;	  /* text: path of a unix listener */
+	uint32_t name;	  /* text for people and for workers: "0.0.0.0:25", "[::]:25", "unix:/run/x" */
+	uint32_t where;	  /* text: "file:line" of the PORT */
+};
+
+struct settings_rlimit {
+	uint32_t set;
+	uint32_t reserved;
+	uint64_t value; /* SETTINGS_UNLIMITED = RLIM_INFINITY */
+};
+
+struct settings_prefix {
+	struct addr addr;
+	uint32_t bits;
+};
+
+struct service_settings {
+	uint32_t name;	/* text, lower case */
+	uint32_t where; /* text: "file:line" of the section */
+	uint8_t enabled; /* 0: ENABLE=0 or PORT=0 */
+	uint8_t adapter; /* enum settings_adapter */
+	uint8_t log_connections;
+	uint8_t reserved;
+	uint32_t debug;
+
+	/* pool; times in milliseconds, 0 = no limit where a limit may be absent */
+	uint32_t min_procs, max_procs, min_conns, max_conns, max_shutdown, max_handoffs;
+	uint64_t max_life_conns;
+	uint64_t max_life_ms, max_idle_ms;
+	uint64_t start_ms, handoff_ms, drain_ms, shutdown_ms, kill_ms, connection_ms;
+	uint32_t max_conns_per_source, source_prefix4, source_prefix6;
+	struct settings_list exempt_sources; /* of struct settings_prefix */
+
+	/* listening */
+	struct settings_list listeners; /* of struct settings_listener */
+	uint32_t backlog, socket_mode, socket_uid, socket_gid;
+
+	/* the worker process */
+	uint32_t image;			 /* text: absolute path */
+	struct settings_list command;	 /* of texts: argv of COMMAND */
+	struct settings_list parameters; /* of texts NAME=VALUE */
+	struct settings_list environment; /* of texts NAME=VALUE */
+	uint32_t logfile;		 /* text: "stderr", "syslog" or an absolute path; 0 = the dispatcher's */
+	uint64_t stacksize;
+	uint32_t uid, gid;		/* SETTINGS_NO_ID: as the supervisor (it has no root) */
+	struct settings_list groups;	/* of uint32_t: all supplementary groups, resolved */
+	uint32_t user_name;		/* text: for HOME-less messages and status */
+	uint32_t working_directory;	/* text, 0 = / */
+	uint32_t umask;			/* always set; default 022 */
+	int32_t nice;
+	struct settings_rlimit limits[SETTINGS_LIMITS]; /* index RLIMIT_... */
+};
+
+struct settings {
+	uint32_t magic;
+	uint32_t bytes; /* of the whole block */
+	char hash[SETTINGS_HASH_BYTES]; /* of the contents of all files read */
+
+	/* texts */
+	uint32_t config_file, run_dir, state_dir, control_socket, worker_dir, log_dir, logfile;
+	uint32_t admin_gid;	/* SETTINGS_NO_ID: none */
+	uint32_t uid, gid;	/* the acceptor's; SETTINGS_NO_ID without root */
+	uint32_t debug;
+	uint64_t shutdown_ms, kill_ms;
+
+	struct settings_list files;	   /* of texts: every file read, config_file first */
+	struct settings_list not_enforced; /* of texts: what the file asks for and nobody does */
+	struct settings_list warnings;	   /* of texts: "file:line: ..." */
+	struct settings_list services;	   /* of struct service_settings */
+};
+
+/* Checks that a block that came from elsewhere is whole: magic, size, every offset and list inside,
+ * every text ends inside. 0 or -EBADMSG. */
+int settings_check(const void *block, size_t bytes);
+
+/* The text at an offset; NULL for 0. */
+const char *settings_text(const struct settings *s, uint32_t at);
+
+/* Elements of lists. The caller knows what a list holds. */
+const struct service_settings *settings_service(const struct settings *s, uint32_t index);
+const struct settings_listener *settings_listeners(const struct settings *s,
+	const struct service_settings *svc);
+const char *settings_list_text(const struct settings *s, struct settings_list list, uint32_t index);
+const void *settings_list_data(const struct settings *s, struct settings_list list);
+
+/* Numbers that follow from a service's limits; all processes size their tables by these. */
+uint32_t settings_worker_slots(const struct service_settings *svc); /* processes that may exist at once */
+uint32_t settings_conn_slots(const struct service_settings *svc);   /* connections that may be open */
+
+/* Prints what is in force as OPTION=value lines that dispatcher.cnf would accept, of one service
+ * (name in any case) or, with NULL, of all. 0 or -ENOENT (no such service). */
+int settings_print(const struct settings *s, const char *service, FILE *out);
+
+#endif

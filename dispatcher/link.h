@@ -1,0 +1,90 @@
+/* What supervisor and acceptor say to each other: fixed-size records over a SOCK_SEQPACKET channel
+ * (common/chan.h), non-blocking on both sides. Each record states how something IS, never how it
+ * changed, so a sender keeps one dirty flag per thing and says the newest state when there is room;
+ * nothing is queued, nothing can be lost, and a new acceptor is told everything again.
+ *
+ * The supervisor believes of the acceptor only numbers in range, and enforces the limits itself. */
+#ifndef DISPATCHER_LINK_H
+#define DISPATCHER_LINK_H
+
+#include <stdint.h>
+
+#define LINK_VERSION 1
+#define LINK_FD 3	   /* the acceptor's end, inherited */
+#define LINK_TEXT_BYTES 256
+#define LINK_TARGETS 14	   /* workers that one theft may give to */
+#define LINK_STOLEN_MAX 500 /* connections that one theft may move */
+
+enum link_type {
+	/* supervisor -> acceptor; after LINK_HELLO everything that is, then LINK_GO */
+	LINK_HELLO = 1, /* fds: settings, ledger, bells (read-write), control listener, log pipe */
+	LINK_SERVICE,	/* state of a service; fds: none */
+	LINK_LISTENER,	/* a listener of an open service; fd: the listening socket */
+	LINK_WORKER,	/* a worker runs in slot; fds: channel, page, doorbell */
+	LINK_EXITED,	/* the worker of slot is gone; the slot stays until LINK_RELEASE */
+	LINK_STEALING,	/* a theft from slot is under way to targets (said to a new acceptor) */
+	LINK_STOLEN,	/* a theft ended; fd: its struct link_loot; kept until LINK_STOLEN_SEEN */
+	LINK_GO,	/* you know everything: accept */
+	/* acceptor -> supervisor */
+	LINK_UP = 32,	  /* I have begun to accept */
+	LINK_RUN,	  /* start a worker in slot */
+	LINK_SIGNAL,	  /* send number to the worker `serial` in slot: TERM to it, KILL to its group */
+	LINK_RELEASE,	  /* slot's worker `serial` is settled: close everything of it */
+	LINK_STEAL,	  /* steal unread offers of slot, give to targets */
+	LINK_STOLEN_SEEN, /* forget the result of the theft from slot */
+	LINK_SHUTDOWN,	  /* an administrator asked: number 0 = drain, 1 = now */
+	LINK_SERVICE_IDLE, /* service is closed and has no worker any more (answer to LINK_CLOSING) */
+};
+
+enum link_service_state {
+	LINK_CLOSED,  /* not enabled, or closed */
+	LINK_FAILED,  /* cannot be opened; text says why; tried again */
+	LINK_OPEN,    /* its listeners follow as LINK_LISTENER */
+	LINK_CLOSING, /* accept what waits, retire everybody; deadline_ms */
+};
+
+enum link_theft { LINK_THEFT_DONE, LINK_THEFT_HUNG, LINK_THEFT_FAILED };
+
+struct link_target {
+	uint32_t slot;
+	uint32_t room; /* connections that it may be given */
+};
+
+/* slot is an index over all services: worker slots of service 0 first (settings_worker_slots each). */
+struct link_record {
+	uint16_t version;
+	uint16_t type;
+	uint32_t service;
+	uint32_t slot;
+	uint32_t serial;    /* of the worker: the 7 of smtp/7; never used twice while the supervisor lives */
+	int32_t pid;
+	int32_t status;	    /* LINK_EXITED: as of waitpid(2); LINK_STOLEN: enum link_theft */
+	int32_t error;	    /* LINK_EXITED: positive errno when it could not be spawned (pid 0) */
+	uint32_t number;    /* LINK_SERVICE: enum link_service_state; LINK_LISTENER: index; others above */
+	uint32_t listener_count; /* LINK_SERVICE, LINK_OPEN */
+	uint32_t target_count;
+	uint64_t created_ms; /* monotonic */
+	uint64_t created_wall_ms;
+	uint64_t deadline_ms; /* monotonic, UINT64_MAX = none */
+	struct link_target targets[LINK_TARGETS];
+	char text[LINK_TEXT_BYTES]; /* NUL-terminated */
+};
+
+/* What the thief has moved, in shared memory made by the supervisor, written by the thief. An entry is
+ * complete before count says so. */
+struct link_loot {
+	_Atomic uint32_t count;
+	_Atomic uint32_t emptied; /* 1: the victim's queue was seen empty */
+	struct {
+		uint32_t conn; /* connection slot */
+		uint32_t target; /* index in targets; LINK_TARGETS: put back into the victim's channel */
+	} moved[LINK_STOLEN_MAX];
+};
+
+/* Sends a record with descriptors (borrowed). As chan_send. */
+int link_send(int fd, struct link_record *record, const int *fds, unsigned fd_count);
+
+/* Receives one. As chan_recv; a record of another version or size is -EBADMSG. */
+int link_recv(int fd, struct link_record *ret_record, int *ret_fds, unsigned *ret_count);
+
+#endif
