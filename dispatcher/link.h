@@ -17,7 +17,8 @@
 
 enum link_type {
 	/* supervisor -> acceptor; after LINK_HELLO everything that is, then LINK_GO */
-	LINK_HELLO = 1, /* fds: settings, ledger, bells (read-write), control listener, log pipe */
+	LINK_HELLO = 1, /* pid, created_*: the supervisor's; number: how often an acceptor has started;
+			 * fds: settings, ledger, bells (read-write), control listener, log pipe */
 	LINK_SERVICE,	/* state of a service; fds: none */
 	LINK_LISTENER,	/* a listener of an open service; fd: the listening socket */
 	LINK_WORKER,	/* a worker runs in slot; fds: channel, page, doorbell */
@@ -33,7 +34,8 @@ enum link_type {
 	LINK_STEAL,	  /* steal unread offers of slot, give to targets */
 	LINK_STOLEN_SEEN, /* forget the result of the theft from slot */
 	LINK_SHUTDOWN,	  /* an administrator asked: number 0 = drain, 1 = now */
-	LINK_SERVICE_IDLE, /* service is closed and has no worker any more (answer to LINK_CLOSING) */
+	LINK_DRAINED,	  /* nothing waits on service's listeners any more: close them (LINK_CLOSING) */
+	LINK_IDLE,	  /* closing service has no worker any more */
 };
 
 enum link_service_state {
