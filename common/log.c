@@ -163,6 +163,7 @@ static void report_dropped(void)
 		sink.unreported = 0;
 }
 
+PRINTF_LIKE(2, 0)
 static void log_line(enum log_event event, const char *format, va_list args)
 {
 	char line[LINE_BYTES];
