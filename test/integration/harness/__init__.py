@@ -1,0 +1,1 @@
+"""What the integration tests are written in: the daemon, its clients, its processes."""

@@ -1,0 +1,50 @@
+"""The programs under test in one directory that every user may read.
+
+A clone may lie below a directory that is closed to others (root's home, say), where a worker that
+runs as another user could not be executed.
+"""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+WANTED = ("dispatcher/dispatcher", "dispatcher/dispatcherctl", "worker/dispatcher-echo",
+          "worker/dispatcher-exec")
+
+
+class Stage:
+    """Copies of the programs of one build directory in self.bin; removed at the end."""
+
+    def __init__(self, build):
+        self.build = pathlib.Path(build).resolve()
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="dispatcher-test-"))
+        self.root.chmod(0o755)
+        self.bin = self.root / "bin"
+        self.bin.mkdir(mode=0o755)
+        for path in self.programs():
+            shutil.copy(path, self.bin / path.name)
+            (self.bin / path.name).chmod(0o755)
+
+    def programs(self):
+        for name in WANTED:
+            if (self.build / name).exists():
+                yield self.build / name
+        folder = self.build / "test" / "integration" / "workers"
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and os.access(path, os.X_OK) and not path.suffix:
+                yield path
+
+    def has(self, name):
+        return (self.bin / name).exists()
+
+    def program(self, name):
+        return self.bin / name
+
+    def directory(self, name):
+        path = self.root / name
+        path.mkdir(mode=0o755)
+        return path
+
+    def remove(self):
+        shutil.rmtree(self.root, ignore_errors=True)
