@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h> /* MIN, MAX: libuv includes it too */
 #include <unistd.h>
 
 /* Our own promises; stays in release builds. Input is checked, never asserted. */
@@ -18,8 +19,6 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define BIT(n) (1u << (n))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
 
 /* A local that owns a descriptor or memory, released when it goes out of scope. */

@@ -98,10 +98,10 @@ void page_ring(const struct bell *bell, int pipe_fd, uint32_t *rung)
 
 void page_read(const struct page *page, struct page_claims *ret_claims)
 {
+	ret_claims->beat = atomic_load(&page->beat);
+	ret_claims->ready = atomic_load(&page->ready);
 	ret_claims->done = atomic_load(&page->done);
 	ret_claims->taken = atomic_load(&page->taken);
-	ret_claims->beat = atomic_load_explicit(&page->beat, memory_order_relaxed);
-	ret_claims->ready = atomic_load_explicit(&page->ready, memory_order_relaxed);
 }
 
 uint32_t page_done_slot(const struct page *page, uint32_t ring_len, uint64_t index)

@@ -66,7 +66,8 @@ struct page_claims {
 	uint32_t ready;
 };
 
-/* Reads the counters in the order done, taken. Nothing is checked. */
+/* Reads in the order beat, done, taken: whatever was read before a beat is in taken, and what is done
+ * was taken. Nothing is checked. */
 void page_read(const struct page *page, struct page_claims *ret_claims);
 uint32_t page_done_slot(const struct page *page, uint32_t ring_len, uint64_t index);
 void page_arm(struct bell *bell);
