@@ -1,8 +1,9 @@
 /* The pool of one service: who gets the next connection, when to start a worker, whom to retire.
  *
  * Pure: facts go in, past tense; one decision at a time comes out; time is an argument; no clock, no
- * I/O, no allocation. The caller calls pool_next() after every fact until it answers false. A pulled
- * decision is in force at once (a POOL_SPAWN slot is STARTING). Times are monotonic milliseconds. */
+ * I/O, no allocation. The caller says every fact that it knows, then calls pool_next() until it answers
+ * false. A pulled decision is in force at once (a POOL_SPAWN slot is STARTING). Times are monotonic
+ * milliseconds. Never more than max_procs + max_shutdown processes are ordered, the killed included. */
 #ifndef POLICY_POOL_H
 #define POLICY_POOL_H
 
@@ -22,7 +23,7 @@ enum pool_state { POOL_FREE, POOL_STARTING, POOL_SERVING, POOL_SUSPECT, POOL_RET
 	POOL_EXITED, POOL_STATES };
 
 enum pool_reason { POOL_NO_REASON, POOL_SPENT, POOL_OLD, POOL_IDLE, POOL_CLOSED, POOL_FALSE_REPORT,
-	POOL_NOT_READY, POOL_HUNG, POOL_DRAINED, POOL_ORDERED, POOL_REASONS };
+	POOL_NOT_READY, POOL_HUNG, POOL_DRAINED, POOL_ORDERED, POOL_SURPLUS, POOL_REASONS };
 
 struct pool_limits {
 	uint32_t min_procs, max_procs, min_conns, max_conns, max_shutdown, max_handoffs;
@@ -43,7 +44,6 @@ struct pool_worker {
 	uint32_t peak;
 	uint64_t life;		/* connections given in its life, less those stolen back */
 	uint64_t created_ms, ready_ms, idle_since_ms, unread_since_ms, retired_ms, deadline_ms;
-	uint32_t prev, next;	/* private */
 };
 
 enum pool_verb {
@@ -51,7 +51,8 @@ enum pool_verb {
 	POOL_RETIRE, /* tell it that nothing new comes; reason says why */
 	POOL_TERM,   /* its deadline passed: tell it to say goodbye */
 	POOL_KILL,   /* kill its process group */
-	POOL_STEAL,  /* take its unread offers back and give them to others (see pool_pick) */
+	POOL_STEAL,  /* take its unread offers back and give them to others: until pool_robbed or
+		      * pool_exited it is not ordered again, and pool_pick answers others only */
 };
 
 struct pool_decision {
@@ -70,7 +71,8 @@ const struct pool_worker *pool_worker(const struct pool *p, uint32_t slot);
 
 /* --- facts --- */
 /* A worker runs in slot that this pool did not start (after a take-over). life, load and unread are
- * what the ledger says. Only into a FREE slot. state: STARTING, SERVING, SUSPECT, RETIRING, KILLED. */
+ * what the ledger says. Only into a FREE slot. state: STARTING, SERVING, SUSPECT, RETIRING, KILLED
+ * (whose KILL is ordered again). */
 void pool_adopted(struct pool *p, uint32_t slot, enum pool_state state, enum pool_reason reason,
 	uint64_t life, uint32_t load, uint32_t unread, uint64_t created_ms, uint64_t now_ms);
 void pool_ready(struct pool *p, uint32_t slot, uint64_t now_ms);
@@ -88,6 +90,9 @@ void pool_hung(struct pool *p, uint32_t slot, uint64_t now_ms);	    /* kill it a
 void pool_exited(struct pool *p, uint32_t slot, uint64_t now_ms);
 void pool_released(struct pool *p, uint32_t slot, uint64_t now_ms); /* EXITED -> FREE */
 void pool_spawn_failed(struct pool *p, uint32_t slot, uint64_t now_ms); /* STARTING -> FREE; backs off */
+/* places of slot are kept for what a theft will bring, and given to nobody else; or no longer. */
+void pool_kept(struct pool *p, uint32_t slot, uint32_t places, uint64_t now_ms);
+void pool_unkept(struct pool *p, uint32_t slot, uint32_t places, uint64_t now_ms);
 /* So many clients wait outside: the listeners' backlogs. */
 void pool_waiting(struct pool *p, uint32_t count, uint64_t now_ms);
 /* No more spawns, every worker retires whatever max_shutdown says; at deadline_ms (POOL_NEVER: none)

@@ -1,0 +1,317 @@
+/* Facts: what has happened to a pool.
+ *
+ * Whatever only time changes (too old, idle for long, offers unread for too long) is a mark in the slot
+ * that pool_next.c sets when it looks at the clock; a fact says with pool_look_at() by when it must.
+ * The three facts of every connection (given, taken, done) say the exact moment; a rare fact just has
+ * the clock looked at now. */
+#include "dispatcher/policy/pool_inner.h"
+
+#include "common/base.h"
+
+#define ASK_AGAIN_MS 100 /* after a theft from a dead worker that brought nothing */
+#define BACKOFF_MIN_MS 1000
+#define BACKOFF_MAX_MS 60000
+
+
+/* Takes the slot out of the sums for a change by a fact of this moment. */
+static struct pool_slot *begin(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	struct pool_slot *s = &p->slot[slot];
+
+	ASSERT(slot < p->slots && s->w.state != POOL_FREE);
+	p->now_ms = now_ms;
+	pool_change(p, s);
+	return s;
+}
+
+/* As begin() when slot is in one of the states (bits), else NULL: the fact comes too late to matter. */
+static struct pool_slot *begin_if(struct pool *p, uint32_t slot, unsigned states, uint64_t now_ms)
+{
+	ASSERT(slot < p->slots);
+	return states & BIT(p->slot[slot].w.state) ? begin(p, slot, now_ms) : NULL;
+}
+
+static bool is_live(const struct pool_slot *s)
+{
+	return s->w.state != POOL_FREE && s->w.state != POOL_EXITED;
+}
+
+/* Says what is unread since when, and takes the mark off a worker that has caught up. Only the clock
+ * (pool_next.c) puts it on the living. */
+static void note_unread(struct pool *p, struct pool_slot *s, uint64_t now_ms)
+{
+	uint64_t due_ms = POOL_NEVER;
+
+	s->w.unread_since_ms = 0;
+	if (s->w.unread) {
+		s->w.unread_since_ms = offered_oldest_ms(&s->offered);
+		due_ms = pool_after(s->w.unread_since_ms, p->limits.handoff_ms);
+		pool_look_at(p, due_ms);
+	}
+	if (is_live(s))
+		s->stranded = s->stranded && due_ms <= now_ms;
+	else
+		s->stranded = s->w.unread > 0;
+	if (s->stranded)
+		pool_look_at(p, now_ms);
+	s->askable = s->askable && s->stranded;
+}
+
+static void owe(struct pool_slot *s, bool kill, enum pool_reason reason)
+{
+	s->owed = reason;
+	s->owed_kill = kill;
+}
+
+/* The end of s before it is proven, or just now, is a failure of the service. */
+static bool is_early(const struct pool_slot *s, uint64_t now_ms)
+{
+	return s->w.state == POOL_STARTING || now_ms < s->w.ready_ms + POOL_PROVEN_MS;
+}
+
+void pool_adopted(struct pool *p, uint32_t slot, enum pool_state state, enum pool_reason reason,
+	uint64_t life, uint32_t load, uint32_t unread, uint64_t created_ms, uint64_t now_ms)
+{
+	struct pool_slot *s = &p->slot[slot];
+
+	ASSERT(slot < p->slots && s->w.state == POOL_FREE && unread <= load);
+	p->now_ms = now_ms;
+	pool_change(p, s);
+	pool_set_state(s, state);
+	s->w.reason = reason;
+	s->w.life = life;
+	s->w.load = s->w.peak = load;
+	s->w.unread = unread;
+	s->w.created_ms = s->w.ready_ms = created_ms;
+	s->w.idle_since_ms = s->w.retired_ms = now_ms;
+	offered_made(&s->offered, unread, now_ms);
+	note_unread(p, s, now_ms);
+	if (state == POOL_KILLED)
+		owe(s, true, MAX(reason, POOL_HUNG));
+	else if (p->closed && state != POOL_RETIRING)
+		owe(s, false, POOL_CLOSED);
+	pool_changed(p, s, true);
+	pool_look_at(p, now_ms);
+}
+
+void pool_ready(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	struct pool_slot *s = begin_if(p, slot, BIT(POOL_STARTING), now_ms);
+
+	if (!s)
+		return;
+	pool_set_state(s, POOL_SERVING);
+	s->w.ready_ms = s->w.idle_since_ms = now_ms;
+	if (s->heir_of != POOL_NOBODY)
+		p->slot[s->heir_of].replaced = true;
+	pool_forget_heir(p, s);
+	pool_changed(p, s, true);
+	pool_look_at(p, now_ms);
+}
+
+void pool_given(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
+{
+	struct pool_slot *s = begin(p, slot, now_ms);
+
+	offered_made(&s->offered, count, now_ms);
+	s->w.load += count;
+	s->w.unread += count;
+	s->w.life += count;
+	s->w.peak = MAX(s->w.peak, s->w.load);
+	s->idle_long = s->idle_long && !count;
+	note_unread(p, s, now_ms);
+	pool_changed(p, s, count > 0);
+}
+
+void pool_taken(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
+{
+	struct pool_slot *s = begin(p, slot, now_ms);
+
+	ASSERT(count <= s->w.unread);
+	offered_gone(&s->offered, count);
+	s->w.unread -= count;
+	note_unread(p, s, now_ms);
+	pool_changed(p, s, false);
+}
+
+/* Called when the load has fallen. */
+static void note_idle(struct pool *p, struct pool_slot *s, uint64_t now_ms)
+{
+	if (s->w.load)
+		return;
+	s->w.idle_since_ms = now_ms;
+	if (s->w.state == POOL_SERVING)
+		pool_look_at(p, pool_after(now_ms, p->limits.max_idle_ms));
+}
+
+void pool_done(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
+{
+	struct pool_slot *s = begin(p, slot, now_ms);
+
+	ASSERT(count <= s->w.load - s->w.unread);
+	s->w.load -= count;
+	if (count)
+		note_idle(p, s, now_ms);
+	pool_changed(p, s, count > 0);
+}
+
+void pool_robbed(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
+{
+	struct pool_slot *s = begin(p, slot, now_ms);
+	uint64_t pause_ms = is_live(s) ? p->limits.handoff_ms : ASK_AGAIN_MS;
+
+	ASSERT(count <= s->w.unread);
+	offered_gone(&s->offered, count);
+	s->w.unread -= count;
+	s->w.load -= count;
+	s->w.life -= MIN(s->w.life, count);
+	s->robbing = s->askable = false;
+	s->ask_ms = count ? now_ms : now_ms + pause_ms;
+	if (count) {
+		note_idle(p, s, now_ms);
+		if (s->w.state == POOL_SERVING)
+			pool_set_state(s, POOL_SUSPECT);
+	}
+	note_unread(p, s, now_ms);
+	pool_changed(p, s, false);
+	pool_look_at(p, now_ms);
+}
+
+void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	struct pool_slot *s = begin_if(p, slot, BIT(POOL_SUSPECT), now_ms);
+
+	if (!s)
+		return;
+	pool_set_state(s, POOL_SERVING);
+	note_idle(p, s, now_ms);
+	pool_changed(p, s, true);
+	pool_look_at(p, now_ms);
+}
+
+void pool_lied(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	const unsigned lives = BIT(POOL_STARTING) | BIT(POOL_SERVING) | BIT(POOL_SUSPECT);
+	struct pool_slot *s = begin_if(p, slot, lives | BIT(POOL_RETIRING), now_ms);
+
+	if (!s)
+		return;
+	if (s->w.state != POOL_RETIRING) {
+		s->failed = s->failed || is_early(s, now_ms);
+		owe(s, false, POOL_FALSE_REPORT);
+	} else if (s->w.reason != POOL_FALSE_REPORT) {
+		s->w.reason = POOL_FALSE_REPORT;
+		s->w.retired_ms = now_ms;
+	}
+	pool_changed(p, s, false);
+}
+
+void pool_hung(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	const unsigned lives = BIT(POOL_STARTING) | BIT(POOL_SERVING) | BIT(POOL_SUSPECT);
+	struct pool_slot *s = begin_if(p, slot, lives | BIT(POOL_RETIRING), now_ms);
+
+	if (!s)
+		return;
+	if (s->w.state != POOL_RETIRING)
+		s->failed = s->failed || is_early(s, now_ms);
+	owe(s, true, POOL_HUNG);
+	pool_changed(p, s, false);
+}
+
+/* Failures while the service backs off anyway are the same failure: they do not double it again. */
+static void failed(struct pool *p, uint64_t now_ms)
+{
+	if (p->closed || now_ms < p->backoff_until_ms)
+		return;
+	p->backoff_ms = p->backoff_ms ? MIN(p->backoff_ms * 2, BACKOFF_MAX_MS) : BACKOFF_MIN_MS;
+	p->backoff_until_ms = now_ms + p->backoff_ms;
+	pool_look_at(p, p->backoff_until_ms);
+}
+
+void pool_exited(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	struct pool_slot *s = begin(p, slot, now_ms);
+
+	if (s->w.state == POOL_STARTING || s->w.state == POOL_SERVING || s->w.state == POOL_SUSPECT)
+		s->failed = s->failed || is_early(s, now_ms);
+	pool_set_state(s, POOL_EXITED);
+	s->owed = POOL_NO_REASON;
+	s->robbing = false;
+	pool_forget_heir(p, s);
+	s->w.load = s->w.unread;
+	s->ask_ms = now_ms;
+	note_unread(p, s, now_ms);
+	pool_changed(p, s, false);
+	if (s->failed)
+		failed(p, now_ms);
+	pool_look_at(p, now_ms);
+}
+
+static void set_free(struct pool *p, struct pool_slot *s)
+{
+	pool_set_state(s, POOL_FREE);
+	pool_forget_slot(p, s);
+	pool_changed(p, s, false);
+}
+
+void pool_released(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	struct pool_slot *s = begin(p, slot, now_ms);
+
+	ASSERT(s->w.state == POOL_EXITED);
+	set_free(p, s);
+}
+
+void pool_spawn_failed(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	struct pool_slot *s = begin(p, slot, now_ms);
+
+	ASSERT(s->w.state == POOL_STARTING);
+	pool_forget_heir(p, s);
+	set_free(p, s);
+	failed(p, now_ms);
+}
+
+void pool_waiting(struct pool *p, uint32_t count, uint64_t now_ms)
+{
+	p->now_ms = now_ms;
+	p->waiting = count;
+}
+
+void pool_kept(struct pool *p, uint32_t slot, uint32_t places, uint64_t now_ms)
+{
+	struct pool_slot *s = begin_if(p, slot, ~BIT(POOL_FREE), now_ms);
+
+	if (!s)
+		return;
+	s->kept += places;
+	pool_changed(p, s, false);
+}
+
+void pool_unkept(struct pool *p, uint32_t slot, uint32_t places, uint64_t now_ms)
+{
+	struct pool_slot *s = begin_if(p, slot, ~BIT(POOL_FREE), now_ms);
+
+	if (!s)
+		return;
+	s->kept -= MIN(s->kept, places);
+	pool_changed(p, s, false);
+}
+
+void pool_close(struct pool *p, uint64_t deadline_ms, uint64_t now_ms)
+{
+	p->closed = true;
+	p->close_ms = deadline_ms;
+	p->now_ms = now_ms;
+	for (uint32_t i = 0; i < p->slots; i++) {
+		struct pool_slot *s = &p->slot[i];
+
+		pool_change(p, s);
+		if (!s->owed && (s->w.state == POOL_STARTING || s->w.state == POOL_SERVING ||
+					s->w.state == POOL_SUSPECT))
+			owe(s, false, POOL_CLOSED);
+		pool_changed(p, s, false);
+	}
+	pool_look_at(p, now_ms);
+}
