@@ -18,9 +18,10 @@ struct sources;
 size_t sources_bytes(uint32_t max_open);
 struct sources *sources_init(void *memory, uint32_t max_open, const uint8_t key[16]);
 
-/* Counts one more connection of source unless it has `limit` already. False: refuse it. */
+/* Counts one more connection of source unless it has `limit` already (0: no limit), or it would be one
+ * source more than max_open. False: refuse it; it is not counted. */
 bool sources_opened(struct sources *s, const struct source *source, uint32_t limit);
-void sources_closed(struct sources *s, const struct source *source);
+void sources_closed(struct sources *s, const struct source *source); /* one that was counted */
 uint32_t sources_count(const struct sources *s, const struct source *source);
 
 /* True at most once a minute and source (in a small table, oldest out): may a line be logged? */
