@@ -1,0 +1,248 @@
+/* -l ADDRESS ... [NAME=VALUE ...]. Of the names, those that are options of a service mean what they mean in
+ * dispatcher.cnf; all others are parameters of the worker. */
+#include "worker/arguments.h"
+#include "common/addr.h"
+#include "common/base.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define MAX_CONNS 50
+#define KILL_TIMEOUT_MS 10000
+
+static const char help[] =
+	"Usage: %s -l ADDRESS [-l ADDRESS ...] [NAME=VALUE ...]\n"
+	"\n"
+	"A worker of the connection dispatcher, which usually starts it. With -l it listens for itself.\n"
+	"\n"
+	"  -l, --listen=ADDRESS  127.0.0.1:2525, [::1]:2525, 2525 (on 127.0.0.1) or unix:/path\n"
+	"  -h, --help            print this\n"
+	"\n"
+	"NAME=VALUE is a PARAMETER of the service; MAX_CONNS=N is that option of dispatcher.cnf(5).\n";
+
+static int complain(const struct arguments *a, const char *what, const char *text, int error)
+{
+	fprintf(stderr, "%s: %s: %s\n", a->program, text, what);
+	return error;
+}
+
+static int add_listener(struct arguments *a, const char *text)
+{
+	if (a->listener_count == ARGUMENTS_MAX_LISTENERS)
+		return complain(a, "too many listeners", text, -EINVAL);
+	a->listeners[a->listener_count].text = text;
+	a->listeners[a->listener_count++].fd = -1;
+	return 0;
+}
+
+static int read_count(const char *text, uint32_t *ret_number)
+{
+	unsigned long number;
+	char *end;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (errno || *end || end == text || !number || number > 65536)
+		return -EINVAL;
+	*ret_number = (uint32_t)number;
+	return 0;
+}
+
+static int add_param(struct arguments *a, char *text)
+{
+	if (!strchr(text, '='))
+		return complain(a, "not NAME=VALUE", text, -EINVAL);
+	if (!strncasecmp(text, "MAX_CONNS=", 10))
+		return read_count(text + 10, &a->max_conns) ? complain(a, "not a number", text, -EINVAL) : 0;
+	a->params[a->param_count++] = text;
+	return 0;
+}
+
+static int read_options(struct arguments *a, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"listen", required_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int option, bad = 0;
+
+	while (!bad && (option = getopt_long(argc, argv, "l:h", options, NULL)) != -1) {
+		if (option == 'h') {
+			printf(help, a->program);
+			return ARGUMENTS_HELP;
+		}
+		bad = option == 'l' ? add_listener(a, optarg) : -EINVAL;
+	}
+	for (int i = optind; !bad && i < argc; i++)
+		bad = add_param(a, argv[i]);
+	return bad;
+}
+
+int arguments_init(struct arguments *a, int argc, char **argv)
+{
+	const char *slash = strrchr(argv[0], '/');
+	int bad;
+
+	*a = (struct arguments){.program = slash ? slash + 1 : argv[0],
+		.max_conns = MAX_CONNS,
+		.kill_timeout_ms = KILL_TIMEOUT_MS};
+	a->params = calloc((size_t)argc, sizeof(char *));
+	if (!a->params)
+		return -ENOMEM;
+	bad = read_options(a, argc, argv);
+	if (!bad && !a->listener_count)
+		bad = complain(a, "the dispatcher starts it, or you with -l (see --help)", "nowhere to listen",
+			-EINVAL);
+	return bad;
+}
+
+/* The port behind the last colon, and the address before it. */
+static int read_address(const char *text, struct addr *ret_addr)
+{
+	const char *colon = strrchr(text, ':');
+	char ip[64] = "127.0.0.1";
+	uint32_t port;
+
+	if (colon) {
+		size_t len = (size_t)(colon - text);
+
+		if (len > 1 && text[0] == '[' && text[len - 1] == ']') {
+			text++;
+			len -= 2;
+		}
+		if (len >= sizeof(ip))
+			return -EINVAL;
+		memcpy(ip, text, len);
+		ip[len] = '\0';
+	}
+	if (addr_parse_ip(ip, ret_addr))
+		return -EINVAL;
+	text = colon ? colon + 1 : text;
+	if (strcmp(text, "0") && read_count(text, &port))
+		return -EINVAL;
+	ret_addr->port = strcmp(text, "0") ? (uint16_t)port : 0;
+	return 0;
+}
+
+static socklen_t unix_sockaddr(const char *path, struct sockaddr_storage *ret_sa)
+{
+	struct sockaddr_un *un = (void *)ret_sa;
+
+	if (!*path || strlen(path) >= sizeof(un->sun_path))
+		return 0;
+	memset(un, 0, sizeof(*un));
+	un->sun_family = AF_UNIX;
+	strcpy(un->sun_path, path);
+	return sizeof(*un);
+}
+
+/* A socket file that nobody listens on is left over from before. */
+static void remove_stale(const struct sockaddr_storage *sa, socklen_t len)
+{
+	OWNS_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const char *path = ((const struct sockaddr_un *)sa)->sun_path;
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+		connect(fd, (const struct sockaddr *)sa, len) < 0 && errno == ECONNREFUSED)
+		unlink(path);
+}
+
+static const char *unix_path(const char *text)
+{
+	return strncmp(text, "unix:", 5) ? NULL : text + 5;
+}
+
+static int open_listener(const struct sockaddr_storage *sa, socklen_t len)
+{
+	OWNS_FD int fd = socket(sa->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (sa->ss_family != AF_UNIX)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (const struct sockaddr *)sa, len) < 0 || listen(fd, SOMAXCONN) < 0)
+		return -errno;
+	return base_steal_fd(&fd);
+}
+
+static void announce(const struct arguments *a, const char *text, int fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	char where[ADDR_TEXT_BYTES];
+	struct addr addr;
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && sa.ss_family != AF_UNIX) {
+		addr_from_sockaddr(&addr, (struct sockaddr *)&sa, len);
+		text = addr_format(&addr, where);
+	}
+	fprintf(stderr, "%s: listening on %s\n", a->program, text);
+}
+
+static int listen_at(struct arguments *a, unsigned index)
+{
+	const char *text = a->listeners[index].text, *path = unix_path(text);
+	struct sockaddr_storage sa;
+	struct addr addr;
+	socklen_t len;
+	int fd;
+
+	if (!path && read_address(text, &addr))
+		return complain(a, "not an address (see --help)", text, -EINVAL);
+	len = path ? unix_sockaddr(path, &sa) : addr_to_sockaddr(&addr, &sa);
+	if (!len)
+		return complain(a, "not a path for a socket", text, -EINVAL);
+	if (path)
+		remove_stale(&sa, len);
+	fd = open_listener(&sa, len);
+	if (fd < 0)
+		return complain(a, strerror(-fd), text, fd);
+	a->listeners[index].fd = fd;
+	announce(a, text, fd);
+	return 0;
+}
+
+int arguments_listen(struct arguments *a)
+{
+	int bad = 0;
+
+	for (unsigned i = 0; !bad && i < a->listener_count; i++)
+		bad = listen_at(a, i);
+	return bad;
+}
+
+void arguments_put(const struct arguments *a, struct msg_writer *m)
+{
+	msg_put_text(m, MSG_SERVICE, a->program);
+	msg_put_u32(m, MSG_MAX_CONNS_FACT, a->max_conns);
+	msg_put_u32(m, MSG_MIN_CONNS, a->max_conns);
+	msg_put_u64(m, MSG_STACKSIZE, a->stacksize);
+	msg_put_u64(m, MSG_CONN_TIMEOUT, a->connection_timeout_ms);
+	msg_put_u64(m, MSG_KILL_TIMEOUT, a->kill_timeout_ms);
+	msg_put_u32(m, MSG_DEBUG, a->debug);
+	for (unsigned i = 0; i < a->param_count; i++)
+		msg_put_text(m, MSG_PARAMETER, a->params[i]);
+	for (unsigned i = 0; i < a->listener_count; i++)
+		msg_put_text(m, MSG_LISTENER_NAME, a->listeners[i].text);
+}
+
+void arguments_deinit(struct arguments *a)
+{
+	for (unsigned i = 0; i < a->listener_count; i++) {
+		const char *path = unix_path(a->listeners[i].text);
+
+		if (a->listeners[i].fd >= 0 && path)
+			unlink(path);
+		base_close(&a->listeners[i].fd);
+	}
+	free(a->params);
+	free(a->command);
+	*a = (struct arguments){0};
+}

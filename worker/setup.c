@@ -1,0 +1,130 @@
+/* MSG_SETUP as plain C strings. Every text fact has a head of eight bytes in the record, so an arena of
+ * the record's size holds all texts with their NUL. Two passes: count the lists, then fill them. */
+#include "worker/setup.h"
+#include "common/base.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+struct counts {
+	size_t params, command, listeners;
+};
+
+static int read_u32(const struct msg_value *v, unsigned *ret_number)
+{
+	uint32_t number;
+
+	if (msg_u32(v, &number))
+		return -EBADMSG;
+	*ret_number = number;
+	return 0;
+}
+
+int setup_number(struct setup *s, const struct msg_value *v)
+{
+	switch (v->fact) {
+	case MSG_WORKER:
+		return msg_u32(v, &s->serial);
+	case MSG_MAX_CONNS_FACT:
+		return read_u32(v, &s->limits.max_conns);
+	case MSG_MIN_CONNS:
+		return read_u32(v, &s->limits.min_conns);
+	case MSG_STACKSIZE:
+		return msg_u64(v, &s->limits.stacksize);
+	case MSG_CONN_TIMEOUT:
+		return msg_u64(v, &s->limits.connection_timeout_ms);
+	case MSG_KILL_TIMEOUT:
+		return msg_u64(v, &s->limits.kill_timeout_ms);
+	case MSG_DEBUG:
+		return msg_u32(v, &s->debug);
+	case MSG_RING:
+		return msg_u32(v, &s->ring_len);
+	case MSG_BELL:
+		return msg_u32(v, &s->bell);
+	default:
+		return 0;
+	}
+}
+
+static int count_facts(struct msg_reader r, struct counts *c)
+{
+	struct msg_value v;
+	int more;
+
+	while ((more = msg_next(&r, &v)) > 0) {
+		c->params += v.fact == MSG_PARAMETER;
+		c->command += v.fact == MSG_ARGUMENT;
+		c->listeners += v.fact == MSG_LISTENER_NAME;
+	}
+	return more;
+}
+
+static char *keep_text(char **next, const struct msg_value *v)
+{
+	char *text = *next;
+
+	memcpy(text, v->data, v->len_bytes);
+	text[v->len_bytes] = '\0';
+	*next += v->len_bytes + 1;
+	return text;
+}
+
+static int fill(struct setup *s, struct msg_reader r)
+{
+	char **param = s->params, **word = s->command, *next = s->arena;
+	struct msg_value v;
+
+	while (msg_next(&r, &v) > 0) {
+		if (v.fact == MSG_SERVICE)
+			s->service = keep_text(&next, &v);
+		else if (v.fact == MSG_PARAMETER)
+			*param++ = keep_text(&next, &v);
+		else if (v.fact == MSG_ARGUMENT)
+			*word++ = keep_text(&next, &v);
+		else if (v.fact == MSG_LISTENER_NAME)
+			s->listeners[s->listener_count++] = keep_text(&next, &v);
+		else if (setup_number(s, &v))
+			return -EBADMSG;
+	}
+	return s->service && s->limits.max_conns ? 0 : -EBADMSG;
+}
+
+int setup_init(struct setup *s, const void *buf, size_t len_bytes)
+{
+	struct counts c = {0};
+	struct msg_reader r;
+	int bad = msg_open(&r, buf, len_bytes);
+
+	*s = (struct setup){0};
+	if (bad || r.type != MSG_SETUP || count_facts(r, &c))
+		return -EBADMSG;
+	s->arena = malloc(len_bytes);
+	s->params = calloc(c.params + 1, sizeof(char *));
+	s->command = calloc(c.command + 1, sizeof(char *));
+	s->listeners = calloc(c.listeners + 1, sizeof(char *));
+	bad = s->arena && s->params && s->command && s->listeners ? fill(s, r) : -ENOMEM;
+	if (bad)
+		setup_deinit(s);
+	return bad;
+}
+
+void setup_deinit(struct setup *s)
+{
+	free(s->arena);
+	free(s->params);
+	free(s->command);
+	free(s->listeners);
+	*s = (struct setup){0};
+}
+
+const char *setup_param(const struct setup *s, const char *name)
+{
+	size_t len = strlen(name);
+	const char *value = NULL;
+
+	for (char **p = s->params; *p; p++)
+		if (!strncasecmp(*p, name, len) && (*p)[len] == '=')
+			value = *p + len + 1;
+	return value;
+}

@@ -1,0 +1,30 @@
+/* What the dispatcher says at the start: who this worker is, its limits, parameters and command. */
+#ifndef WORKER_SETUP_H
+#define WORKER_SETUP_H
+
+#include "common/msg.h"
+#include "worker/worker.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct setup {
+	char *arena; /* holds all texts */
+	char *service;
+	uint32_t serial, debug, ring_len, bell;
+	struct worker_limits limits;
+	char **params, **command, **listeners; /* NULL-terminated */
+	unsigned listener_count;
+};
+
+/* Reads a MSG_SETUP. 0, -EBADMSG or -ENOMEM; undo with setup_deinit. */
+int setup_init(struct setup *s, const void *buf, size_t len_bytes);
+void setup_deinit(struct setup *s); /* zeroed memory is fine */
+
+/* Reads a number fact of MSG_SETUP or MSG_LIMITS into the setup; others are skipped. 0 or -EBADMSG. */
+int setup_number(struct setup *s, const struct msg_value *v);
+
+/* The value of parameter name (in any case); the last one said counts. NULL: not set. */
+const char *setup_param(const struct setup *s, const char *name);
+
+#endif
