@@ -1,0 +1,33 @@
+/* Builds the pointer-free block of settings: texts and lists are appended, known by their offset. */
+#ifndef CONFIG_BLOCK_H
+#define CONFIG_BLOCK_H
+
+#include "config/settings.h"
+#include "config/vec.h"
+
+struct block {
+	char *memory;
+	size_t len, room;
+	bool failed; /* an append found no memory; it and later ones answer 0 */
+};
+
+/* Begins with a zeroed struct settings. */
+void block_init(struct block *b);
+void block_deinit(struct block *b);
+
+/* The head; moves with the next append. NULL when the first allocation failed. */
+struct settings *block_head(const struct block *b);
+
+/* Appends a copy; the offset, 0 for NULL. */
+uint32_t block_text(struct block *b, const char *text);
+uint32_t block_format(struct block *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends the elements, aligned for any type. */
+struct settings_list block_list(struct block *b, const struct vec *elements);
+
+const char *block_text_at(const struct block *b, uint32_t at);
+
+/* Hands the finished block over (free), or NULL when an append failed. */
+struct settings *block_steal(struct block *b);
+
+#endif

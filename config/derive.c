@@ -1,0 +1,173 @@
+/* The numbers that follow from the limits, and whether this machine can hold them: whoever raises one
+ * limit shall not have to find out by an outage which others depend on it. */
+#include "config/load.h"
+#include "config/format.h"
+#include "config/host.h"
+#include "common/base.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <sys/resource.h>
+
+#define BASE_DESCRIPTORS 64 /* of supervisor and acceptor, beside workers and listeners */
+#define SUPERVISOR_PER_WORKER 8
+#define ACCEPTOR_PER_WORKER 3
+#define WORKER_DESCRIPTORS 32
+
+struct derive {
+	const struct host *host;
+	load_tell *tell;
+	void *user;
+	bool refused;
+	uint64_t conns, procs, listeners, stacks;
+};
+
+static void say(struct derive *d, enum load_severity severity, const char *format, ...) PRINTF_LIKE(3, 4);
+
+static void say(struct derive *d, enum load_severity severity, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	d->refused = d->refused || severity == LOAD_ERROR;
+	d->tell(d->user, severity, text);
+}
+
+static void check_backlog(struct derive *d, const struct settings *s, const struct service_settings *svc)
+{
+	if (svc->backlog > d->host->somaxconn)
+		say(d, LOAD_WARNING,
+			"%s: service %s: the kernel cuts BACKLOG=%u to %" PRIu64 "; "
+			"sysctl net.core.somaxconn=%u",
+			settings_text(s, svc->where), settings_text(s, svc->name), svc->backlog,
+			d->host->somaxconn, svc->backlog);
+}
+
+/* A worker inherits the limit unless its own is set, which was checked where it stands. */
+static void check_worker_descriptors(struct derive *d, const struct settings *s,
+	const struct service_settings *svc)
+{
+	uint64_t needed = (uint64_t)svc->max_conns + WORKER_DESCRIPTORS;
+
+	if (needed > d->host->descriptors)
+		say(d, LOAD_ERROR,
+			"%s: service %s: a worker needs %" PRIu64 " descriptors for MAX_CONNS=%u, which is %"
+			PRIu64 " more than the limit of %" PRIu64 "; raise ulimit -n or lower MAX_CONNS",
+			settings_text(s, svc->where), settings_text(s, svc->name), needed, svc->max_conns,
+			needed - d->host->descriptors, d->host->descriptors);
+}
+
+static void check_stacks(struct derive *d, const struct settings *s, const struct service_settings *svc)
+{
+	const struct settings_rlimit *as = &svc->limits[RLIMIT_AS];
+	uint64_t stacks = svc->stacksize * svc->max_conns;
+	char have[FORMAT_BYTES], need[FORMAT_BYTES];
+
+	if (as->set && stacks > as->value)
+		say(d, LOAD_WARNING,
+			"%s: service %s: MAX_CONNS stacks of STACKSIZE need %s, but LIMIT_AS is %s",
+			settings_text(s, svc->where), settings_text(s, svc->name),
+			format_size(stacks, need), format_size(as->value, have));
+}
+
+/* Saturates: a sum that overflows is too much in any case. */
+static void add(uint64_t *sum, uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	if (__builtin_mul_overflow(a, b, &product) || __builtin_add_overflow(*sum, product, sum))
+		*sum = UINT64_MAX;
+}
+
+static void add_service(struct derive *d, const struct settings *s, const struct service_settings *svc)
+{
+	uint64_t stack = 0;
+
+	if (!svc->enabled)
+		return;
+	add(&stack, svc->stacksize, svc->max_conns);
+	add(&d->conns, svc->max_procs, svc->max_conns);
+	add(&d->procs, 1, (uint64_t)svc->max_procs + svc->max_shutdown);
+	add(&d->listeners, 1, svc->listeners.count);
+	add(&d->stacks, stack, svc->max_procs);
+	check_backlog(d, s, svc);
+	check_worker_descriptors(d, s, svc);
+	check_stacks(d, s, svc);
+}
+
+static uint64_t descriptors(const struct derive *d, unsigned per_worker)
+{
+	return per_worker * d->procs + d->listeners + BASE_DESCRIPTORS;
+}
+
+static void check_descriptors(struct derive *d, const char *who, uint64_t needed)
+{
+	if (needed > d->host->descriptors)
+		say(d, LOAD_ERROR,
+			"the %s needs %" PRIu64 " descriptors, which is %" PRIu64
+			" more than the limit of %" PRIu64 "; raise it (ulimit -n, LimitNOFILE=), "
+			"or lower MAX_PROCS or MAX_SHUTDOWN",
+			who, needed, needed - d->host->descriptors, d->host->descriptors);
+}
+
+static void print_service(const struct derive *d, const struct settings *s,
+	const struct service_settings *svc, FILE *out)
+{
+	uint64_t stacks = 0;
+	char text[FORMAT_BYTES];
+
+	add(&stacks, svc->stacksize, (uint64_t)svc->max_conns * svc->max_procs);
+	fprintf(out, "! %s: ", settings_text(s, svc->name));
+	if (!svc->enabled)
+		fprintf(out, "disabled");
+	else
+		fprintf(out, "%" PRIu64 " connections at most, in %u processes (%u while some retire); backlog %u",
+			(uint64_t)svc->max_procs * svc->max_conns, svc->max_procs,
+			svc->max_procs + svc->max_shutdown, svc->backlog);
+	if (svc->enabled && stacks)
+		fprintf(out, "; stacks %s", format_size(stacks, text));
+	fputc('\n', out);
+}
+
+static void print_numbers(const struct derive *d, const struct settings *s, FILE *out)
+{
+	char text[FORMAT_BYTES];
+
+	for (uint32_t i = 0; i < s->services.count; i++)
+		print_service(d, s, settings_service(s, i), out);
+	fprintf(out, "! all: %" PRIu64 " connections at most, in %" PRIu64 " worker processes at most\n",
+		d->conns, d->procs);
+	fprintf(out, "! descriptors: %" PRIu64 " in the supervisor, %" PRIu64
+		     " in the acceptor; the limit can be %" PRIu64 "\n",
+		descriptors(d, SUPERVISOR_PER_WORKER), descriptors(d, ACCEPTOR_PER_WORKER),
+		d->host->descriptors);
+	fprintf(out, "! backlogs: the kernel allows %" PRIu64 " (net.core.somaxconn)\n",
+		d->host->somaxconn);
+	if (d->stacks)
+		fprintf(out, "! memory for stacks: %s at most\n", format_size(d->stacks, text));
+}
+
+int load_check_derived_on(const struct host *host, const struct settings *s, load_tell *tell,
+	void *user, FILE *out)
+{
+	struct derive d = {.host = host, .tell = tell, .user = user};
+
+	for (uint32_t i = 0; i < s->services.count; i++)
+		add_service(&d, s, settings_service(s, i));
+	check_descriptors(&d, "supervisor", descriptors(&d, SUPERVISOR_PER_WORKER));
+	check_descriptors(&d, "acceptor", descriptors(&d, ACCEPTOR_PER_WORKER));
+	if (out)
+		print_numbers(&d, s, out);
+	return d.refused ? LOAD_REFUSED : 0;
+}
+
+int load_check_derived(const struct settings *s, load_tell *tell, void *user, FILE *out)
+{
+	struct host host;
+
+	host_facts(&host);
+	return load_check_derived_on(&host, s, tell, user, out);
+}

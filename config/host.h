@@ -1,0 +1,25 @@
+/* What loading needs to know of the machine and of who runs it, as plain facts: tests make their own. */
+#ifndef CONFIG_HOST_H
+#define CONFIG_HOST_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HOST_NAME_BYTES 256
+
+struct host {
+	bool is_root;
+	uint32_t uid, gid;	    /* effective */
+	uint64_t descriptors;	    /* how far the limit may be raised: RLIMIT_NOFILE hard, or nr_open for root */
+	uint64_t somaxconn;
+	char name[HOST_NAME_BYTES]; /* for %s in LOGFILE */
+	char run_dir[PATH_MAX];	    /* defaults of the options of these names */
+	char state_dir[PATH_MAX];
+	char log_dir[PATH_MAX];
+	char worker_dir[PATH_MAX];
+};
+
+void host_facts(struct host *ret_host);
+
+#endif

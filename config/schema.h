@@ -1,0 +1,86 @@
+/* THE table of options: key, type, scope, range, default, doc line, and where the value lands. */
+#ifndef CONFIG_SCHEMA_H
+#define CONFIG_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum schema_type {
+	/* one value */
+	SCHEMA_NUMBER,	      /* uint32_t */
+	SCHEMA_COUNT,	      /* uint64_t */
+	SCHEMA_TIME,	      /* uint64_t milliseconds */
+	SCHEMA_SIZE,	      /* uint64_t bytes */
+	SCHEMA_BOOL,	      /* uint8_t */
+	SCHEMA_MASK,	      /* uint32_t; -1 = all bits */
+	SCHEMA_MODE,	      /* uint32_t, octal */
+	SCHEMA_NICE,	      /* int32_t */
+	SCHEMA_PREFIX_BITS,   /* "32/64": two uint32_t */
+	SCHEMA_PATH,	      /* text: absolute path; logical names are known */
+	SCHEMA_LOGFILE,	      /* text: stderr, syslog or a path */
+	SCHEMA_USER,	      /* uint32_t */
+	SCHEMA_GROUP,	      /* uint32_t */
+	SCHEMA_RLIMIT_COUNT,  /* struct settings_rlimit */
+	SCHEMA_RLIMIT_SIZE,
+	SCHEMA_RLIMIT_TIME,   /* seconds */
+	/* lists; a section's own list replaces the default one */
+	SCHEMA_PAIRS,	      /* texts NAME=VALUE, one a line */
+	SCHEMA_VARIABLES,     /* texts NAME=VALUE with the name of an environment variable */
+	SCHEMA_SOURCES,	      /* struct settings_prefix */
+	/* those that make sense only together: listeners.c, account.c, paths.c */
+	SCHEMA_PORTS,
+	SCHEMA_ADDRESSES,
+	SCHEMA_IMAGE,
+	SCHEMA_COMMAND,
+	SCHEMA_RUN_USER,
+	SCHEMA_RUN_GROUP,
+	SCHEMA_RUN_GROUPS,
+	/* known by name only */
+	SCHEMA_TLS_PORTS,     /* an error: would be served in plain text */
+	SCHEMA_NOT_ENFORCED,  /* an access control that is not carried out */
+	SCHEMA_WITHOUT_MEANING, /* a warning */
+	SCHEMA_TYPES
+};
+
+/* Where an option may stand, and of whom it then speaks. */
+enum schema_scope {
+	SCHEMA_TOP_DISPATCHER = 1, /* before the first section: of the dispatcher itself */
+	SCHEMA_IN_DISPATCHER = 2,  /* in [SERVICE=DISPATCHER] */
+	SCHEMA_TOP_SERVICES = 4,   /* before the first section: a default of every service */
+	SCHEMA_IN_SERVICE = 8,
+};
+
+struct schema_option {
+	const char *name;
+	const char *aliases; /* space-separated, or NULL */
+	enum schema_type type;
+	unsigned scope; /* of enum schema_scope */
+	uint32_t service_at; /* offset in struct service_settings, 0 = nowhere */
+	uint32_t dispatcher_at; /* offset in struct settings, 0 = nowhere */
+	uint64_t min, max; /* inclusive, in the unit of the stored value; max 0: any */
+	const char *initial; /* default as text, NULL: derived or none; says the doc line */
+	const char *initial_inetd; /* default of an adapted service, when it differs */
+	const char *doc;
+};
+
+/* All options, in the order of the manual; index < schema_count(). */
+const struct schema_option *schema_at(unsigned index);
+unsigned schema_count(void);
+
+/* By name or alias, in any case; NULL: none. */
+const struct schema_option *schema_find(const char *key);
+
+/* The option of a name that is known to exist. */
+const struct schema_option *schema_get(const char *name);
+
+/* The known name nearest to a misspelt one; NULL: none is near. */
+const char *schema_suggest(const char *key);
+
+/* Whether several lines of the option make a list, rather than the last one counting. */
+bool schema_is_list(enum schema_type type);
+
+/* "time", "number", ... as the manual says it. */
+const char *schema_type_name(enum schema_type type);
+
+#endif
