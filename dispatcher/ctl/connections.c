@@ -1,0 +1,59 @@
+/* The open connections as a table, the longest first: those are what a drain waits for. */
+#include "dispatcher/ctl/show.h"
+#include "common/base.h"
+#include "dispatcher/ctl/text.h"
+
+#include <string.h>
+
+static int longest_first(const void *a, const void *b)
+{
+	double x = text_number(*(const json_t *const *)a, "seconds");
+	double y = text_number(*(const json_t *const *)b, "seconds");
+
+	return (x < y) - (x > y);
+}
+
+static unsigned width_of(const json_t *document, const char *key, unsigned width)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach (document, i, c)
+		width = MAX(width, (unsigned)strlen(text_string(c, key, "?")));
+	return width;
+}
+
+struct widths {
+	int peer, listener, worker;
+};
+
+static void show_connection(const json_t *c, const struct widths *w, FILE *out)
+{
+	char time[TEXT_SHORT_BYTES];
+
+	fprintf(out, "%7s  %-*s  %-*s  %-*s", text_duration(text_number(c, "seconds"), time), w->peer,
+		text_string(c, "peer", "?"), w->listener, text_string(c, "listener", "?"), w->worker,
+		text_string(c, "worker", "?"));
+	fprintf(out, "  %s\n", text_string(c, "state", ""));
+}
+
+void show_connections(const json_t *document, FILE *out)
+{
+	size_t count = json_array_size(document);
+	const json_t **sorted = calloc(count + 1, sizeof(*sorted));
+	struct widths w = {(int)width_of(document, "peer", 4), (int)width_of(document, "listener", 8),
+		(int)width_of(document, "worker", 6)};
+
+	if (!sorted)
+		return;
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = json_array_get(document, i);
+	qsort(sorted, count, sizeof(*sorted), longest_first);
+	if (count)
+		fprintf(out, "%7s  %-*s  %-*s  %-*s  %s\n", "TIME", w.peer, "PEER", w.listener,
+			"LISTENER", w.worker, "WORKER", "STATE");
+	for (size_t i = 0; i < count; i++)
+		show_connection(sorted[i], &w, out);
+	fprintf(out, "%zu open connection%s\n", count, count == 1 ? "" : "s");
+	free(sorted);
+}

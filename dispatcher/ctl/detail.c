@@ -1,0 +1,154 @@
+/* Every figure of one service and a line for each of its workers: those that leave or are in trouble
+ * first, because in a pool of hundreds nobody finds them otherwise. */
+#include "dispatcher/ctl/show.h"
+#include "common/base.h"
+#include "dispatcher/ctl/text.h"
+
+#include <string.h>
+
+static void show_listeners(const json_t *s, FILE *out)
+{
+	const json_t *l;
+	size_t i;
+
+	json_array_foreach (json_object_get(s, "listeners"), i, l) {
+		fprintf(out, "    %-11s", i ? "" : "listens on");
+		text_print(out, text_string(l, "address", "?"));
+		fprintf(out, ", backlog %.0f of %.0f", text_number(l, "backlog_now"),
+			text_number(l, "backlog_max"));
+		if (text_number(l, "drops") > 0)
+			fprintf(out, ", %.0f dropped", text_number(l, "drops"));
+		fputc('\n', out);
+	}
+}
+
+static void show_limits(const json_t *s, FILE *out)
+{
+	fprintf(out, "    pool       %.0f to %.0f workers, %.0f to %.0f connections each\n",
+		text_number(s, "min_procs"), text_number(s, "max_procs"), text_number(s, "min_conns"),
+		text_number(s, "max_conns"));
+	fprintf(out, "    peak       %.0f connections\n", text_number(s, "peak_connections"));
+}
+
+static void show_counters(const json_t *s, FILE *out)
+{
+	static const struct {
+		const char *key, *name;
+	} counters[] = {
+		{"accepted", "accepted"}, {"handed", "handed to workers"}, {"done", "done"},
+		{"lost", "lost"}, {"stolen_back", "stolen back"}, {"refused", "refused"},
+		{"listen_overflows", "dropped by a full backlog"},
+	};
+	char words[512] = "", time[TEXT_SHORT_BYTES];
+
+	for (unsigned i = 0; i < ARRAY_LEN(counters); i++)
+		snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%.0f %s", i ? ", " : "",
+			text_number(s, counters[i].key), counters[i].name);
+	text_wrap(out, "    in all     ", words);
+	fprintf(out, "    held       %s in all\n",
+		text_duration(text_number(s, "held_seconds"), time));
+}
+
+static void show_last_exit(const json_t *s, FILE *out)
+{
+	const json_t *exit = json_object_get(s, "last_exit");
+	char time[TEXT_SHORT_BYTES];
+
+	if (!json_is_object(exit))
+		return;
+	fputs("    last exit  ", out);
+	text_print(out, text_string(exit, "worker", "?"));
+	fprintf(out, " %s at %s\n", text_string(exit, "status", "?"),
+		text_time(text_string(exit, "at", "?"), time));
+}
+
+/* In the order of the list. */
+enum standing { KILLED, MUTE, LEAVING, AT_WORK, STANDINGS };
+
+static enum standing standing_of(const json_t *w)
+{
+	const char *state = text_string(w, "state", "");
+
+	if (!strcmp(state, "killed"))
+		return KILLED;
+	if (!strcmp(state, "retiring"))
+		return LEAVING;
+	return json_is_true(json_object_get(w, "suspect")) ? MUTE : AT_WORK;
+}
+
+static void add(char *words, size_t size, const char *word)
+{
+	snprintf(words + strlen(words), size - strlen(words), "%s%s", *words ? "; " : "", word);
+}
+
+/* Why it leaves and for how long it has been leaving, unread offers, its own line of state. */
+static void gather_remarks(const json_t *w, char *words, size_t size)
+{
+	const json_t *retiring = json_object_get(w, "retiring_seconds");
+	const char *wants = text_string(w, "wants_rest", NULL);
+	char part[160], time[TEXT_SHORT_BYTES];
+
+	if (json_is_number(retiring)) {
+		snprintf(part, sizeof(part), "%.60s for %s", text_string(w, "retire_reason", "leaving"),
+			text_duration(json_number_value(retiring), time));
+		add(words, size, part);
+	} else if (text_string(w, "retire_reason", NULL)) {
+		add(words, size, text_string(w, "retire_reason", NULL));
+	}
+	if (wants) {
+		snprintf(part, sizeof(part), "%.60s, but serves until it may retire", wants);
+		add(words, size, part);
+	}
+	if (standing_of(w) == MUTE)
+		add(words, size, "reads no offers");
+	if (text_number(w, "unread") > 0) {
+		snprintf(part, sizeof(part), "%.0f unread", text_number(w, "unread"));
+		add(words, size, part);
+	}
+	if (text_string(w, "line", NULL))
+		add(words, size, text_string(w, "line", NULL));
+}
+
+static void show_worker(const json_t *w, FILE *out)
+{
+	char id[TEXT_SHORT_BYTES], state[TEXT_SHORT_BYTES], conns[TEXT_SHORT_BYTES];
+	char peak[TEXT_SHORT_BYTES], served[TEXT_SHORT_BYTES], age[TEXT_SHORT_BYTES];
+	char remarks[1024] = "";
+	int used;
+
+	used = fprintf(out, "%c   %-16s %7.0f %-8s %5s %5s %6s %7s", standing_of(w) <= MUTE ? '!' : ' ',
+		text_cut(text_string(w, "id", "?"), 16, id), text_number(w, "pid"),
+		text_cut(text_string(w, "state", "?"), 8, state),
+		text_count(text_number(w, "connections"), conns),
+		text_count(text_number(w, "peak_connections"), peak),
+		text_count(text_number(w, "served"), served),
+		text_duration(text_number(w, "age_seconds"), age));
+	gather_remarks(w, remarks, sizeof(remarks));
+	if (*remarks && used + 2 + (int)strlen(remarks) <= TEXT_COLUMNS) {
+		text_wrap(out, "  ", remarks);
+		return;
+	}
+	fputc('\n', out);
+	if (*remarks)
+		text_wrap(out, "        ", remarks);
+}
+
+void show_service_details(const json_t *service, FILE *out)
+{
+	const json_t *workers = json_object_get(service, "workers");
+	const json_t *worker;
+	size_t i;
+
+	show_listeners(service, out);
+	show_limits(service, out);
+	show_counters(service, out);
+	show_last_exit(service, out);
+	if (json_array_size(workers))
+		fprintf(out, "\n    %-16s %7s %-8s %5s %5s %6s %7s\n", "WORKER", "PID", "STATE", "CONNS",
+			"PEAK", "SERVED", "AGE");
+	for (unsigned standing = 0; standing < STANDINGS; standing++)
+		json_array_foreach (workers, i, worker)
+			if (standing_of(worker) == standing)
+				show_worker(worker, out);
+	fputc('\n', out);
+}
