@@ -43,6 +43,12 @@ def check_includes(files, path):
             yield f'{where}a header that embeds no handle must not pull in uv.h'
 
 
+def header_graph(files):
+    """Which header includes which."""
+    return {path: {what for _, ours, what in files.includes(path) if ours}
+            for path in files.files(tree.FOLDERS, '.h')}
+
+
 def module_graph(files):
     """A module is a pair of files, x.c and x.h; who includes whose header."""
     graph = {}
@@ -76,8 +82,10 @@ def circles(graph):
 def check(files):
     for path in files.files(tree.FOLDERS, '.c', '.h'):
         yield from check_includes(files, path)
-    for circle in circles(module_graph(files)):
+    for circle in circles(header_graph(files)):
         yield 'circle: ' + ' -> '.join(circle)
+    for circle in circles(module_graph(files)):
+        print('modules that need each other, worth a look: ' + ' -> '.join(circle))
 
 
 if __name__ == '__main__':

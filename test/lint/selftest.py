@@ -60,10 +60,10 @@ class Layering(Case):
         said = self.complaints(layering.check, **texts)
         self.assertEqual(said, ['dispatcher/a.h:1: a header that embeds no handle must not pull in uv.h'])
 
-    def test_circle_through_a_source_file_is_found(self):
-        said = self.complaints(layering.check, common__a_h='', common__b_h='#include "common/a.h"\n',
-                               common__a_c='#include "common/a.h"\n#include "common/b.h"\n')
-        self.assertEqual(said, ['circle: common/a -> common/b -> common/a'])
+    def test_circle_of_headers_is_found(self):
+        said = self.complaints(layering.check, common__a_h='#include "common/b.h"\n',
+                               common__b_h='#include "common/c.h"\n', common__c_h='#include "common/a.h"\n')
+        self.assertEqual(said, ['circle: common/a.h -> common/b.h -> common/c.h -> common/a.h'])
 
 
 class Sizes(Case):
