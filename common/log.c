@@ -58,7 +58,7 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 		"Nobody has room: the listeners pause, new clients wait in the kernel's backlog."},
 	[EV_POOL_RELEASE] = {"pool.release", LOG_LEVEL_NOTICE, "service held_ms",
 		"There is room again."},
-	[EV_POOL_BACKOFF] = {"pool.backoff", LOG_LEVEL_WARNING, "service wait_ms exits",
+	[EV_POOL_BACKOFF] = {"pool.backoff", LOG_LEVEL_WARNING, "service wait_ms",
 		"Workers end too early; the next one is started after wait_ms."},
 	[EV_CONN_END] = {"connection.end", LOG_LEVEL_INFO, "service peer listener worker duration_ms",
 		"A connection ended (LOG_CONNECTIONS=1)."},

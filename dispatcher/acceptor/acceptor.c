@@ -1,0 +1,336 @@
+/* Starts with nothing but the link. The supervisor says hello with the memory that outlives this
+ * process, then everything that is, then "go": from there on this process accepts.
+ *
+ * Two timers: `due` for the earliest deadline of any service, and `tick`, which runs only while workers
+ * have connections and have not been asked to ring. While connections come in, a tick only reads; the
+ * first quiet one arms the bells, and the process sleeps. */
+#include "dispatcher/acceptor/acceptor.h"
+#include "common/base.h"
+#include "common/chan.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "dispatcher/acceptor/control.h"
+#include "dispatcher/acceptor/crew.h"
+#include "dispatcher/acceptor/opening.h"
+#include "dispatcher/acceptor/pump.h"
+#include "dispatcher/acceptor/sandbox.h"
+#include "dispatcher/acceptor/state.h"
+#include "dispatcher/acceptor/theft.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define TICK_MS 10
+
+enum hello_fd { HELLO_SETTINGS, HELLO_LEDGER, HELLO_BELLS, HELLO_CONTROL, HELLO_LOG, HELLO_FDS };
+
+static void on_due(uv_timer_t *timer);
+
+static void schedule(struct acceptor *a, uint64_t due_ms)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	a->due_ms = due_ms;
+	if (due_ms == CLOCK_NEVER) {
+		uv_timer_stop(&a->due_timer);
+		return;
+	}
+	uv_update_time(&a->loop);
+	uv_timer_start(&a->due_timer, on_due, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct acceptor *a = timer->data;
+	uint64_t handed = 0, now_ms = clock_mono_ms();
+	bool again = false, quiet;
+
+	for (uint32_t i = 0; i < a->service_count; i++)
+		handed += a->services[i].book->handed;
+	quiet = handed == a->handed_at_tick;
+	a->handed_at_tick = handed;
+	for (uint32_t i = 0; i < a->service_count; i++)
+		again |= pump_tick(&a->services[i], quiet, now_ms);
+	if (again)
+		uv_timer_start(timer, on_tick, TICK_MS, 0);
+}
+
+static void service_changed(struct service *svc)
+{
+	struct acceptor *a = svc->owner;
+	uint64_t due_ms = pump_due(svc);
+
+	if (due_ms < a->due_ms)
+		schedule(a, due_ms);
+	if (svc->busy && !uv_is_active((uv_handle_t *)&a->tick_timer))
+		uv_timer_start(&a->tick_timer, on_tick, TICK_MS, 0);
+}
+
+static const struct service_ops service_ops = {.changed = service_changed};
+
+static void on_due(uv_timer_t *timer)
+{
+	struct acceptor *a = timer->data;
+	uint64_t now_ms = clock_mono_ms(), due_ms = CLOCK_NEVER;
+
+	for (uint32_t i = 0; i < a->service_count; i++) {
+		pump_timer(&a->services[i], now_ms);
+		due_ms = MIN(due_ms, pump_due(&a->services[i]));
+	}
+	schedule(a, due_ms);
+}
+
+static void *map_whole(int fd, int writable, size_t *ret_bytes)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return NULL;
+	*ret_bytes = (size_t)st.st_size;
+	return page_map(fd, *ret_bytes, writable);
+}
+
+static int map_settings(struct acceptor *a, int fd)
+{
+	size_t bytes = 0;
+	void *block = map_whole(fd, 0, &bytes);
+
+	if (!block || settings_check(block, bytes))
+		return -EBADMSG;
+	a->settings = block;
+	a->service_count = a->settings->services.count;
+	return 0;
+}
+
+static int map_ledger(struct acceptor *a, int fd)
+{
+	uint32_t workers = 0, conns = 0;
+	size_t bytes = 0;
+
+	for (uint32_t i = 0; i < a->service_count; i++) {
+		workers += settings_worker_slots(settings_service(a->settings, i));
+		conns += settings_conn_slots(settings_service(a->settings, i));
+	}
+	a->slot_count = workers;
+	a->ledger = map_whole(fd, 1, &bytes);
+	if (!a->ledger)
+		return -errno;
+	return ledger_check(a->ledger, bytes, a->service_count, workers, conns);
+}
+
+static int map_bells(struct acceptor *a, int fd)
+{
+	size_t bytes = 0;
+
+	a->bells = map_whole(fd, 1, &bytes);
+	return a->bells && bytes >= page_bells_bytes(a->slot_count) ? 0 : -EBADMSG;
+}
+
+static int init_services(struct acceptor *a)
+{
+	struct opening o = {.bells = a->bells,
+		.slot_ops = &pump_slot_ops,
+		.listener_ops = &pump_listener_ops};
+	int error;
+
+	a->services = calloc(a->service_count + 1, sizeof(*a->services));
+	if (!a->services)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < a->service_count; i++) {
+		struct service *svc = &a->services[i];
+
+		svc->uplink = &a->uplink;
+		svc->loop = &a->loop;
+		svc->owner = a;
+		svc->ops = &service_ops;
+		error = opening_init(svc, i, a->settings, a->ledger, &o);
+		if (error)
+			return error;
+		o.first_slot += svc->slot_count;
+		o.first_conn += svc->conns.count;
+	}
+	return uplink_size(&a->uplink, a->slot_count, a->service_count);
+}
+
+static int hello(struct acceptor *a, const struct link_record *r, const int *fds)
+{
+	int error = map_settings(a, fds[HELLO_SETTINGS]);
+
+	a->supervisor_pid = r->pid;
+	a->starts = r->number;
+	a->started_wall_ms = r->created_wall_ms;
+	log_to(fds[HELLO_LOG]);
+	if (!error)
+		error = map_ledger(a, fds[HELLO_LEDGER]);
+	if (!error)
+		error = map_bells(a, fds[HELLO_BELLS]);
+	if (!error)
+		error = init_services(a);
+	if (!error)
+		log_set_debug(a->settings->debug);
+	close(fds[HELLO_SETTINGS]);
+	close(fds[HELLO_LEDGER]);
+	close(fds[HELLO_BELLS]);
+	if (error) {
+		close(fds[HELLO_CONTROL]);
+		return error;
+	}
+	return control_open_consume(a, fds[HELLO_CONTROL]);
+}
+
+static void go(struct acceptor *a)
+{
+	uint32_t adopted = 0;
+	uint64_t now_ms = clock_mono_ms();
+	int error = sandbox_enter();
+
+	if (error)
+		log_event(EV_INTERNAL, "where=sandbox why=%s", strerrorname_np(-error));
+	for (uint32_t i = 0; i < a->service_count; i++)
+		adopted += a->services[i].attached;
+	log_event(EV_ACCEPTOR_START, "pid=%d adopted=%u", (int)getpid(), adopted);
+	a->going = true;
+	for (uint32_t i = 0; i < a->service_count; i++) {
+		crew_go(&a->services[i], now_ms);
+		pump_run(&a->services[i], now_ms);
+	}
+	uplink_up(&a->uplink);
+	schedule(a, 0);
+	uv_timer_start(&a->tick_timer, on_tick, TICK_MS, 0);
+}
+
+static struct service *service_of_slot(struct acceptor *a, uint32_t slot)
+{
+	for (uint32_t i = 0; i < a->service_count; i++)
+		if (slot - a->services[i].first_slot < a->services[i].slot_count)
+			return &a->services[i];
+	return NULL;
+}
+
+static void drop(const int *fds, unsigned count)
+{
+	while (count)
+		close(fds[--count]);
+}
+
+static void slot_record(struct acceptor *a, const struct link_record *r, int *fds, unsigned count)
+{
+	struct service *svc = service_of_slot(a, r->slot);
+	uint64_t now_ms = clock_mono_ms();
+
+	if (svc && r->type == LINK_WORKER && count == 3)
+		crew_came(svc, r, fds, now_ms);
+	else if (svc && r->type == LINK_STOLEN && count <= 1)
+		pump_theft_ended(svc, r, count ? fds[0] : -1, now_ms);
+	else
+		drop(fds, count);
+	if (svc && r->type == LINK_EXITED)
+		crew_exited(svc, r, now_ms);
+	else if (svc && r->type == LINK_STEALING)
+		theft_found(svc, r, now_ms);
+	if (svc && a->going) {
+		pump_run(svc, clock_mono_ms());
+		service_changed(svc);
+	}
+}
+
+static void service_record(struct acceptor *a, const struct link_record *r, int *fds, unsigned count)
+{
+	struct service *svc = r->service < a->service_count ? &a->services[r->service] : NULL;
+
+	if (svc && r->type == LINK_LISTENER && count == 1)
+		opening_listener(svc, r, fds[0]);
+	else
+		drop(fds, count);
+	if (svc && r->type == LINK_SERVICE)
+		opening_state(svc, r, clock_mono_ms());
+	if (svc && a->going) {
+		pump_run(svc, clock_mono_ms());
+		service_changed(svc);
+	}
+}
+
+static void on_record(void *user, const struct link_record *r, int *fds, unsigned count)
+{
+	struct acceptor *a = user;
+	int error;
+
+	if (!a->settings && !(r->type == LINK_HELLO && count == HELLO_FDS)) {
+		drop(fds, count);
+		return;
+	}
+	switch (r->type) {
+	case LINK_HELLO:
+		error = hello(a, r, fds);
+		if (error) {
+			log_event(EV_INTERNAL, "where=hello why=%s", strerrorname_np(-error));
+			uv_stop(&a->loop);
+		}
+		break;
+	case LINK_GO:
+		go(a);
+		break;
+	case LINK_SERVICE:
+	case LINK_LISTENER:
+		service_record(a, r, fds, count);
+		break;
+	default:
+		slot_record(a, r, fds, count);
+	}
+}
+
+/* Serves on: what runs goes on running; nothing can be started. Without services, nothing to do. */
+static void on_gone(void *user)
+{
+	struct acceptor *a = user;
+
+	log_event(EV_INTERNAL, "where=link why=supervisor_gone");
+	if (!a->going) {
+		uv_stop(&a->loop);
+		return;
+	}
+	for (uint32_t i = 0; i < a->service_count; i++)
+		pump_orphaned(&a->services[i], clock_mono_ms());
+}
+
+static const struct uplink_ops uplink_ops = {.record = on_record, .gone = on_gone};
+
+static void on_term(uv_signal_t *handle, int number)
+{
+	uv_stop(handle->loop);
+}
+
+static int start(struct acceptor *a)
+{
+	int error = uv_loop_init(&a->loop);
+
+	if (error)
+		return error;
+	/* A ^C at the terminal reaches the whole foreground group; the supervisor decides. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	uv_timer_init(&a->loop, &a->due_timer);
+	uv_timer_init(&a->loop, &a->tick_timer);
+	uv_signal_init(&a->loop, &a->on_term);
+	a->due_timer.data = a->tick_timer.data = a;
+	a->due_ms = CLOCK_NEVER;
+	error = uv_signal_start(&a->on_term, on_term, SIGTERM);
+	return error ? error : uplink_init(&a->uplink, &a->loop, &uplink_ops, a);
+}
+
+int acceptor_main(void)
+{
+	struct acceptor *a = calloc(1, sizeof(*a));
+	int error = a ? start(a) : -ENOMEM;
+
+	if (error) {
+		fprintf(stderr, "dispatcher: acceptor: %s\n", strerror(-error));
+		return 1;
+	}
+	uv_run(&a->loop, UV_RUN_DEFAULT);
+	return a->going ? 0 : 1;
+}

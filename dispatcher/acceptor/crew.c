@@ -1,0 +1,231 @@
+/* The coming and going of a service's workers: attached when the supervisor says that one runs,
+ * adopted when it ran before this acceptor did, booked when it has exited, buried when nothing of it is
+ * left to be rescued.
+ *
+ * A take-over does not know how much of what the last acceptor offered has been read, or whether its
+ * very last offer was sent at all. It asks: a worker that answers a ping has read everything before it,
+ * so what it has not taken by then never was in its channel. */
+#include "dispatcher/acceptor/crew.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+/* Books of a worker that this ledger has not seen before. */
+static void open_book(struct slot *s, const struct link_record *r)
+{
+	if (s->book->serial == r->serial)
+		return;
+	*s->book = (struct ledger_worker){.serial = r->serial,
+		.pid = r->pid,
+		.created_ms = r->created_ms,
+		.created_wall_ms = r->created_wall_ms};
+}
+
+void crew_came(struct service *svc, const struct link_record *r, const int fds[3],
+	uint64_t now_ms)
+{
+	struct slot *s = &svc->slots[r->slot - svc->first_slot];
+	int error;
+
+	if (s->serial) { /* said again */
+		for (int i = 0; i < 3; i++)
+			close(fds[i]);
+		return;
+	}
+	open_book(s, r);
+	error = slot_attach_consume(s, svc->loop, fds, r->serial, r->pid);
+	if (error) {
+		log_event(EV_INTERNAL, "where=attach why=%s", strerrorname_np(-error));
+		uplink_signal(svc->uplink, s->global, r->serial, SIGKILL);
+		return;
+	}
+	svc->attached++;
+	if (!svc->active)
+		return; /* adopted by crew_go */
+	svc->book->spawns++;
+	service_watch(svc, s);
+	slot_arm(s);
+	service_refresh(svc, s, now_ms);
+}
+
+static void log_exit(struct service *svc, struct slot *s, uint32_t lost, uint64_t now_ms)
+{
+	const struct pool_worker *w = service_pool_worker(s);
+	char status[40];
+
+	if (WIFSIGNALED(s->status))
+		snprintf(status, sizeof(status), "signal:%s", sigabbrev_np(WTERMSIG(s->status)));
+	else
+		snprintf(status, sizeof(status), "exit:%d", WEXITSTATUS(s->status));
+	log_event(EV_WORKER_EXIT, "worker=%s/%u pid=%d status=%s lived_ms=%llu reason=%s served=%llu lost=%u",
+		svc->name, s->serial, s->pid, status, (unsigned long long)(now_ms - s->book->created_ms),
+		pool_reason_name(w->reason), (unsigned long long)s->book->done, lost);
+}
+
+static void book_exit(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	const struct pool_worker *w = service_pool_worker(s);
+
+	service_refresh(svc, s, now_ms);
+	service_unwatch(svc, s);
+	log_exit(svc, s, w->load - w->unread, now_ms);
+	svc->book->last_status = s->status;
+	svc->book->last_serial = s->serial;
+	svc->book->last_exit_wall_ms = clock_wall_ms();
+	pool_exited(svc->pool, s->index, now_ms);
+	service_note(s);
+	if (!w->unread)
+		crew_bury(svc, s);
+}
+
+void crew_book_exits(struct service *svc, uint64_t now_ms)
+{
+	for (uint32_t i = 0; i < svc->slot_count; i++) {
+		struct slot *s = &svc->slots[i];
+
+		if (s->exited && !s->releasing && service_pool_worker(s)->state != POOL_EXITED)
+			book_exit(svc, s, now_ms);
+	}
+}
+
+void crew_bury(struct service *svc, struct slot *s)
+{
+	uint32_t left = (uint32_t)(s->book->given - s->book->done), conn = 0;
+
+	for (; left && (conn = conns_next_of(&svc->conns, conn, s->global)) != CONNS_NONE; left--) {
+		service_finished(svc, conn, true);
+		conns_close(&svc->conns, conn);
+	}
+	s->book->done = s->book->given;
+	service_unwatch(svc, s);
+	slot_release(s);
+}
+
+static void spawn_failed(struct service *svc, struct slot *s, const struct link_record *r,
+	uint64_t now_ms)
+{
+	log_event(EV_WORKER_SPAWN_FAILED, "worker=%s/%u why=%s", svc->name, r->serial,
+		strerrorname_np(r->error) ? strerrorname_np(r->error) : "unknown");
+	uplink_release(svc->uplink, s->global, r->serial);
+	if (svc->active && service_pool_worker(s)->state == POOL_STARTING)
+		pool_spawn_failed(svc->pool, s->index, now_ms);
+}
+
+void crew_exited(struct service *svc, const struct link_record *r, uint64_t now_ms)
+{
+	struct slot *s = &svc->slots[r->slot - svc->first_slot];
+
+	if (!s->serial) {
+		spawn_failed(svc, s, r, now_ms);
+		return;
+	}
+	if (s->serial != r->serial || s->exited)
+		return;
+	s->exited = true;
+	s->status = r->status;
+	if (!svc->active || svc->theft.victim)
+		return; /* booked when everything is known, or when the theft has ended */
+	book_exit(svc, s, now_ms);
+}
+
+/* The last acceptor may have died between freeing a slot and counting that it did. */
+static void skip_half_settled(struct service *svc, struct slot *s)
+{
+	struct page_claims c;
+
+	page_read(s->page, &c);
+	if (c.done > s->book->done &&
+		!conns_of(&svc->conns, page_done_slot(s->page, s->ring_len, s->book->done), s->global))
+		s->book->done++;
+}
+
+static enum pool_state adopted_state(const struct slot *s)
+{
+	struct page_claims c;
+
+	if (s->book->state == POOL_RETIRING || s->book->state == POOL_KILLED)
+		return (enum pool_state)s->book->state;
+	page_read(s->page, &c);
+	return c.ready ? POOL_SUSPECT : POOL_STARTING;
+}
+
+static void adopt(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	enum pool_state state = adopted_state(s);
+	uint32_t open = conns_count_of(&svc->conns, s->global);
+	uint64_t taken;
+
+	skip_half_settled(svc, s);
+	s->book->given = s->book->done + open;
+	taken = MIN(s->book->taken, s->book->given);
+	s->book->taken = taken = MAX(taken, s->book->done);
+	pool_adopted(svc->pool, s->index, state, (enum pool_reason)s->book->reason, s->book->given, open,
+		(uint32_t)(s->book->given - taken), s->book->created_ms, now_ms);
+	s->unsettled = true;
+	if (s->exited)
+		return;
+	service_ask(svc, s);
+	if (state == POOL_RETIRING)
+		slot_retire(s, 0);
+}
+
+/* A connection whose worker is no more, or that was never given to one. */
+static void drop_strays(struct service *svc)
+{
+	for (uint32_t i = 0; i < svc->conns.count; i++) {
+		const struct ledger_conn *c = &svc->conns.table[i];
+		uint32_t index = c->worker - svc->first_slot;
+
+		if (c->phase == LEDGER_FREE || (index < svc->slot_count && svc->slots[index].serial))
+			continue;
+		if (c->worker == CONNS_NONE)
+			svc->book->handed++; /* accepted, and nobody had room */
+		svc->book->lost++;
+		conns_close(&svc->conns, i);
+	}
+}
+
+static void count_sources(struct service *svc)
+{
+	for (uint32_t i = 0; svc->sources && i < svc->conns.count; i++) {
+		const struct ledger_conn *c = &svc->conns.table[i];
+		struct source source;
+
+		if (c->phase == LEDGER_FREE || service_exempt(svc, &c->peer))
+			continue;
+		source = service_source(svc, &c->peer);
+		sources_opened(svc->sources, &source, UINT32_MAX);
+	}
+}
+
+void crew_go(struct service *svc, uint64_t now_ms)
+{
+	svc->go_waits = svc->theft.victim;
+	if (svc->go_waits)
+		return; /* who has what is known when the thief is back */
+	svc->active = true;
+	if (!svc->pool)
+		return;
+	drop_strays(svc);
+	count_sources(svc);
+	for (uint32_t i = 0; i < svc->slot_count; i++)
+		if (svc->slots[i].serial)
+			adopt(svc, &svc->slots[i], now_ms);
+	svc->book->handed = MAX(svc->book->handed, svc->book->lost + svc->conns.open);
+	crew_book_exits(svc, now_ms);
+	service_refresh_all(svc, now_ms);
+}
+
+void crew_released(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	uint32_t serial = s->serial;
+
+	s->serial = 0;
+	s->book->serial = 0;
+	svc->attached--;
+	uplink_release(svc->uplink, s->global, serial);
+	pool_released(svc->pool, s->index, now_ms);
+}

@@ -1,0 +1,20 @@
+/* The coming and going of a service's workers. The caller pumps afterwards. */
+#ifndef ACCEPTOR_CREW_H
+#define ACCEPTOR_CREW_H
+
+#include "dispatcher/acceptor/service.h"
+
+/* News from the supervisor: a worker runs in a slot (fds: channel, page, doorbell, owned), or it is gone,
+ * or it could not be started. */
+void crew_came(struct service *svc, const struct link_record *r, const int fds[3], uint64_t now_ms);
+void crew_exited(struct service *svc, const struct link_record *r, uint64_t now_ms);
+
+void crew_go(struct service *svc, uint64_t now_ms); /* everything is known: adopt, and be active */
+void crew_book_exits(struct service *svc, uint64_t now_ms); /* exits that had to wait for a theft */
+
+/* Nothing of an exited worker is left to be rescued: what it had taken is lost, its slot is given up;
+ * slot_ops.released follows, and then crew_released. */
+void crew_bury(struct service *svc, struct slot *s);
+void crew_released(struct service *svc, struct slot *s, uint64_t now_ms);
+
+#endif

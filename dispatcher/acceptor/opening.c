@@ -1,0 +1,169 @@
+/* How a service begins: its memory, its state as the supervisor tells it, its listeners. */
+#include "dispatcher/acceptor/opening.h"
+#include "common/base.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define DRAIN_LEAST_MS 100  /* handshakes that are under way still arrive */
+#define DRAIN_MOST_MS  2000 /* then who waits is let down: nobody has room */
+
+static struct pool_limits pool_limits_of(const struct service_settings *set)
+{
+	return (struct pool_limits){
+		.min_procs = set->min_procs,
+		.max_procs = set->max_procs,
+		.min_conns = set->min_conns,
+		.max_conns = set->max_conns,
+		.max_shutdown = set->max_shutdown,
+		.max_handoffs = set->max_handoffs,
+		.max_life_conns = set->max_life_conns,
+		.max_life_ms = set->max_life_ms,
+		.max_idle_ms = set->max_idle_ms,
+		.start_ms = set->start_ms,
+		.handoff_ms = set->handoff_ms,
+		.drain_ms = set->drain_ms,
+		.kill_ms = set->kill_ms,
+		.burst = POOL_BURST,
+	};
+}
+
+static int init_sources(struct service *svc)
+{
+	uint32_t most = settings_conn_slots(svc->set);
+	uint8_t key[16];
+	void *memory;
+
+	if (!svc->set->max_conns_per_source)
+		return 0;
+	if (getrandom(key, sizeof(key), 0) != sizeof(key))
+		return -EIO;
+	memory = calloc(1, sources_bytes(most));
+	if (!memory)
+		return -ENOMEM;
+	svc->sources = sources_init(memory, most, key);
+	return 0;
+}
+
+static void init_slots(struct service *svc, struct bell *bells, const struct slot_ops *ops)
+{
+	struct ledger_worker *books = ledger_workers(svc->ledger);
+
+	for (uint32_t i = 0; i < svc->slot_count; i++) {
+		struct slot *s = &svc->slots[i];
+
+		s->index = i;
+		s->global = svc->first_slot + i;
+		s->chan = s->bell_fd = -1;
+		s->ring_len = page_ring_len(svc->set->max_conns);
+		s->bell = &bells[s->global];
+		s->book = &books[s->global];
+		s->owner = svc;
+		s->ops = ops;
+	}
+}
+
+static void init_listeners(struct service *svc, const struct listener_ops *ops)
+{
+	const struct settings_listener *set = settings_listeners(svc->settings, svc->set);
+
+	for (uint32_t i = 0; i < svc->listener_count; i++)
+		svc->listeners[i] = (struct listener){.fd = -1,
+			.index = i,
+			.name = settings_text(svc->settings, set[i].name),
+			.owner = svc,
+			.ops = ops};
+}
+
+int opening_init(struct service *svc, uint32_t index, const struct settings *settings,
+	struct ledger *ledger, const struct opening *o)
+{
+	struct pool_limits limits;
+
+	svc->index = index;
+	svc->settings = settings;
+	svc->set = settings_service(settings, index);
+	svc->name = settings_text(settings, svc->set->name);
+	svc->ledger = ledger;
+	svc->book = &ledger_services(ledger)[index];
+	svc->first_slot = o->first_slot;
+	svc->slot_count = settings_worker_slots(svc->set);
+	svc->listener_count = svc->set->listeners.count;
+	svc->slots = calloc(svc->slot_count, sizeof(*svc->slots));
+	svc->listeners = calloc(svc->listener_count + 1, sizeof(*svc->listeners));
+	limits = pool_limits_of(svc->set);
+	ASSERT(pool_slots(&limits) == svc->slot_count);
+	svc->pool_memory = calloc(1, pool_bytes(&limits));
+	if (!svc->slots || !svc->listeners || !svc->pool_memory)
+		return -ENOMEM;
+	conns_init(&svc->conns, ledger_conns(ledger) + o->first_conn, settings_conn_slots(svc->set));
+	init_slots(svc, o->bells, o->slot_ops);
+	init_listeners(svc, o->listener_ops);
+	return init_sources(svc);
+}
+
+static void close_listeners(struct service *svc)
+{
+	for (uint32_t i = 0; i < svc->listener_count; i++)
+		listener_close(&svc->listeners[i]);
+}
+
+/* A service that opens begins with an empty pool, unless workers of it live on. */
+static void open_pool(struct service *svc, uint64_t now_ms)
+{
+	struct pool_limits limits = pool_limits_of(svc->set);
+
+	svc->drained = svc->idle_told = false;
+	if (!svc->attached)
+		svc->pool = pool_init(svc->pool_memory, &limits, now_ms);
+}
+
+static void begin_closing(struct service *svc, const struct link_record *r, uint64_t now_ms)
+{
+	uint64_t left = r->deadline_ms > now_ms ? r->deadline_ms - now_ms : 0;
+
+	if (!svc->pool)
+		open_pool(svc, now_ms);
+	svc->close_deadline_ms = r->deadline_ms;
+	svc->drain_from_ms = now_ms + MIN(left, (uint64_t)DRAIN_LEAST_MS);
+	svc->drain_until_ms = now_ms + MIN(left / 2, (uint64_t)DRAIN_MOST_MS);
+}
+
+void opening_state(struct service *svc, const struct link_record *r, uint64_t now_ms)
+{
+	enum link_service_state before = svc->state;
+
+	svc->state = (enum link_service_state)r->number;
+	memcpy(svc->why, r->text, sizeof(svc->why));
+	switch (svc->state) {
+	case LINK_OPEN:
+		if (before != LINK_OPEN)
+			open_pool(svc, now_ms);
+		break;
+	case LINK_CLOSING:
+		if (before != LINK_CLOSING)
+			begin_closing(svc, r, now_ms);
+		break;
+	case LINK_CLOSED:
+	case LINK_FAILED:
+		close_listeners(svc);
+		break;
+	}
+}
+
+void opening_listener(struct service *svc, const struct link_record *r, int fd)
+{
+	struct listener *l;
+	int error;
+
+	if (r->number >= svc->listener_count || svc->listeners[r->number].fd >= 0) {
+		close(fd);
+		return;
+	}
+	l = &svc->listeners[r->number];
+	error = listener_open_consume(l, svc->loop, fd);
+	if (error)
+		log_event(EV_INTERNAL, "where=listener why=%s", strerrorname_np(-error));
+}

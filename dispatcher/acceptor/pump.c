@@ -1,0 +1,257 @@
+/* The pump of a service: ask the pool what to do, do it, serve who waits; and everything that makes it
+ * run: bells, listeners, deadlines, ticks. Whatever learns a fact below leaves the deciding to it. */
+#include "dispatcher/acceptor/pump.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "dispatcher/acceptor/crew.h"
+#include "dispatcher/acceptor/serve.h"
+#include "dispatcher/acceptor/theft.h"
+
+#include <signal.h>
+
+bool pump_tick(struct service *svc, bool arm, uint64_t now_ms)
+{
+	bool anybody = false;
+	struct slot *next;
+
+	if (!svc->pool)
+		return false;
+	for (struct slot *s = svc->busy; s; s = next) {
+		next = s->busy_next;
+		if (arm)
+			slot_arm(s);
+		service_refresh(svc, s, now_ms);
+		anybody |= s->busy && !s->armed;
+	}
+	pump_run(svc, now_ms);
+	return anybody;
+}
+
+static void retire(struct service *svc, struct slot *s, enum pool_reason reason)
+{
+	const struct pool_worker *w = service_pool_worker(s);
+
+	log_event(EV_WORKER_RETIRE, "worker=%s/%u pid=%d reason=%s connections=%u served=%llu", svc->name,
+		s->serial, s->pid, pool_reason_name(reason), w->load,
+		(unsigned long long)(w->life - w->load));
+	slot_retire(s, 0);
+	service_watch(svc, s);
+	slot_arm(s);
+}
+
+static void send_signal(struct service *svc, struct slot *s, int number, enum pool_reason reason)
+{
+	if (s->killed)
+		return;
+	s->killed = number == SIGKILL;
+	log_event(EV_WORKER_SIGNAL, "worker=%s/%u pid=%d signal=%s reason=%s connections=%u", svc->name,
+		s->serial, s->pid, number == SIGKILL ? "KILL" : "TERM", pool_reason_name(reason),
+		service_pool_worker(s)->load);
+	uplink_signal(svc->uplink, s->global, s->serial, number);
+}
+
+static void carry_out(struct service *svc, const struct pool_decision *d, uint64_t now_ms)
+{
+	struct slot *s = &svc->slots[d->slot];
+
+	switch (d->verb) {
+	case POOL_SPAWN:
+		s->book->created_ms = now_ms;
+		if (svc->uplink->alive)
+			uplink_run(svc->uplink, s->global);
+		else
+			pool_spawn_failed(svc->pool, d->slot, now_ms);
+		break;
+	case POOL_RETIRE:
+		retire(svc, s, d->reason);
+		break;
+	case POOL_TERM:
+		send_signal(svc, s, SIGTERM, d->reason);
+		break;
+	case POOL_KILL:
+		send_signal(svc, s, SIGKILL, d->reason);
+		break;
+	case POOL_STEAL:
+		theft_start(svc, s, now_ms);
+		break;
+	}
+	service_note(s);
+}
+
+static void log_backoff(struct service *svc, uint64_t before, uint64_t now_ms)
+{
+	uint64_t until = pool_backoff_until(svc->pool);
+
+	if (until > now_ms && until != before)
+		log_event(EV_POOL_BACKOFF, "service=%s wait_ms=%u", svc->name,
+			pool_backoff_ms(svc->pool));
+}
+
+/* A closing service serves who waits already, then gives its ports up, then retires everybody. */
+static void drain(struct service *svc, uint64_t now_ms)
+{
+	uint32_t waiting = 0;
+
+	if (svc->state != LINK_CLOSING || svc->drained || now_ms < svc->drain_from_ms)
+		return;
+	for (uint32_t i = 0; i < svc->listener_count; i++)
+		waiting += listener_waiting(&svc->listeners[i]);
+	svc->drain_checked_ms = now_ms;
+	if ((waiting || svc->stash.count) && now_ms < svc->drain_until_ms)
+		return;
+	svc->drained = true;
+	for (uint32_t i = 0; i < svc->listener_count; i++)
+		listener_close(&svc->listeners[i]);
+	uplink_drained(svc->uplink, svc->index);
+	pool_waiting(svc->pool, 0, now_ms);
+	pool_close(svc->pool, svc->close_deadline_ms, now_ms);
+}
+
+void pump_run(struct service *svc, uint64_t now_ms)
+{
+	struct pool_decision d;
+	uint64_t backoff;
+
+	if (!svc->pool || !svc->active)
+		return;
+	drain(svc, now_ms);
+	backoff = svc->backoff_seen_ms;
+	while ((svc->state == LINK_OPEN || svc->state == LINK_CLOSING) && !svc->theft.victim &&
+		pool_next(svc->pool, now_ms, &d))
+		carry_out(svc, &d, now_ms);
+	log_backoff(svc, backoff, now_ms);
+	svc->backoff_seen_ms = pool_backoff_until(svc->pool);
+	serve_resume(svc, now_ms);
+	if (svc->drained && !svc->idle_told && !svc->attached) {
+		svc->idle_told = true;
+		log_event(EV_SERVICE_CLOSED, "service=%s", svc->name);
+		uplink_idle(svc->uplink, svc->index);
+	}
+}
+
+static void check_theft(struct service *svc, uint64_t now_ms)
+{
+	struct slot *victim = svc->theft.victim;
+
+	if (!victim || svc->theft.overdue || now_ms < svc->theft.started_ms + SERVICE_THEFT_MS)
+		return;
+	svc->theft.overdue = true; /* it holds the socket's lock: only its death frees that */
+	if (victim->exited)
+		return;
+	pool_hung(svc->pool, victim->index, now_ms);
+	send_signal(svc, victim, SIGKILL, POOL_HUNG);
+	service_note(victim);
+}
+
+void pump_timer(struct service *svc, uint64_t now_ms)
+{
+	if (svc->starved_until_ms && now_ms >= svc->starved_until_ms)
+		svc->starved_until_ms = 0;
+	check_theft(svc, now_ms);
+	service_refresh_all(svc, now_ms);
+	pump_run(svc, now_ms);
+}
+
+static void earlier(uint64_t *due, uint64_t ms)
+{
+	if (ms && ms < *due)
+		*due = ms;
+}
+
+uint64_t pump_due(const struct service *svc)
+{
+	uint64_t due = CLOCK_NEVER;
+
+	if (!svc->pool || !svc->active)
+		return due;
+	if (!svc->theft.victim)
+		due = pool_deadline(svc->pool);
+	else if (!svc->theft.overdue)
+		due = svc->theft.started_ms + SERVICE_THEFT_MS;
+	earlier(&due, svc->starved_until_ms);
+	earlier(&due, svc->retry_ms);
+	if (svc->state == LINK_CLOSING && !svc->drained)
+		earlier(&due, MAX(svc->drain_from_ms, svc->drain_checked_ms + 10));
+	return due;
+}
+
+static void slot_rang(struct slot *s)
+{
+	struct service *svc = s->owner;
+	uint64_t now_ms = clock_mono_ms();
+
+	service_refresh(svc, s, now_ms);
+	if (s->busy && (svc->held || service_pool_worker(s)->state != POOL_SERVING)) {
+		slot_arm(s);
+		service_refresh(svc, s, now_ms);
+	}
+	pump_run(svc, now_ms);
+	svc->ops->changed(svc);
+}
+
+/* The bell has no writer any more. The supervisor tells of exits; without one this is the news. */
+static void slot_hung_up(struct slot *s)
+{
+	struct service *svc = s->owner;
+	struct link_record r = {.slot = s->global, .serial = s->serial};
+
+	if (!svc->uplink->alive)
+		crew_exited(svc, &r, clock_mono_ms());
+	svc->ops->changed(svc);
+}
+
+static void slot_released(struct slot *s)
+{
+	struct service *svc = s->owner;
+	uint64_t now_ms = clock_mono_ms();
+
+	crew_released(svc, s, now_ms);
+	pump_run(svc, now_ms);
+	svc->ops->changed(svc);
+}
+
+static void slot_finished(struct slot *s, uint32_t conn)
+{
+	service_finished(s->owner, conn, false);
+}
+
+const struct slot_ops pump_slot_ops = {
+	.rang = slot_rang,
+	.hung_up = slot_hung_up,
+	.released = slot_released,
+	.finished = slot_finished,
+};
+
+static void listener_ready(struct listener *l)
+{
+	struct service *svc = l->owner;
+	uint64_t now_ms = clock_mono_ms();
+
+	serve_arrived(svc, l, now_ms);
+	pump_run(svc, now_ms);
+	svc->ops->changed(svc);
+}
+
+const struct listener_ops pump_listener_ops = {.ready = listener_ready};
+
+void pump_theft_ended(struct service *svc, const struct link_record *r, int loot_fd, uint64_t now_ms)
+{
+	theft_ended(svc, r, loot_fd, now_ms);
+	if (svc->go_waits)
+		crew_go(svc, now_ms);
+	if (!svc->active)
+		return;
+	crew_book_exits(svc, now_ms);
+	service_refresh_all(svc, now_ms);
+	pump_run(svc, now_ms);
+}
+
+void pump_orphaned(struct service *svc, uint64_t now_ms)
+{
+	struct link_record r = {.status = LINK_THEFT_FAILED};
+
+	if (svc->theft.victim)
+		pump_theft_ended(svc, &r, -1, now_ms);
+	pump_run(svc, now_ms);
+}

@@ -1,0 +1,14 @@
+/* Accepts who waits and offers them to workers. */
+#ifndef ACCEPTOR_SERVE_H
+#define ACCEPTOR_SERVE_H
+
+#include "dispatcher/acceptor/service.h"
+
+/* After anything that may have made room: releases held listeners, serves who waits there, and polls
+ * the listeners or not, as it should be. */
+void serve_resume(struct service *svc, uint64_t now_ms);
+
+/* Somebody waits on this listener. */
+void serve_arrived(struct service *svc, struct listener *l, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,92 @@
+/* One service: its listeners, its pool, its workers, and what they report. */
+#ifndef ACCEPTOR_SERVICE_H
+#define ACCEPTOR_SERVICE_H
+
+#include "common/ledger.h"
+#include "config/settings.h"
+#include "dispatcher/acceptor/conns.h"
+#include "dispatcher/acceptor/listener.h"
+#include "dispatcher/acceptor/slot.h"
+#include "dispatcher/acceptor/uplink.h"
+#include "dispatcher/policy/pool.h"
+#include "dispatcher/policy/sources.h"
+
+/* A thief that is not back after this holds a lock that only the victim's death frees. */
+#define SERVICE_THEFT_MS 100
+
+struct service;
+
+struct service_ops {
+	/* Something became due earlier, or connections are open: look at pump_due and busy. */
+	void (*changed)(struct service *svc);
+};
+
+/* Accepted, but nobody could be given it: the one place where a connection waits in this process. */
+struct stash {
+	struct msg_conn conns[MSG_MAX_CONNS];
+	int fds[MSG_MAX_CONNS];
+	unsigned count;
+};
+
+struct theft {
+	struct slot *victim; /* NULL: none runs */
+	struct link_target targets[LINK_TARGETS];
+	uint32_t count;
+	uint64_t started_ms;
+	bool overdue;
+};
+
+struct service {
+	uint32_t index;
+	const struct settings *settings;
+	const struct service_settings *set;
+	const char *name;
+	struct ledger *ledger;
+	struct ledger_service *book;
+	struct uplink *uplink;
+	uv_loop_t *loop;
+	void *owner;
+	const struct service_ops *ops;
+
+	enum link_service_state state;
+	char why[LINK_TEXT_BYTES];
+	bool active;   /* this acceptor may accept */
+	bool go_waits; /* it may when the theft that it found has ended */
+	struct listener *listeners;
+	uint32_t listener_count;
+	struct pool *pool;
+	void *pool_memory;
+	struct sources *sources; /* NULL: no MAX_CONNS_PER_SOURCE */
+	struct conns conns;
+	struct slot *slots;
+	uint32_t slot_count, first_slot, attached;
+	struct slot *busy; /* those whose page must be read */
+	struct stash stash;
+	struct theft theft;
+
+	uint32_t waiting; /* clients in the backlogs when last looked */
+	bool held, hold_logged, drained, idle_told;
+	uint64_t hold_logged_ms, starved_logged_ms;
+	uint64_t starved_until_ms, retry_ms; /* 0: not */
+	uint64_t close_deadline_ms, drain_from_ms, drain_until_ms, drain_checked_ms;
+	uint64_t backoff_seen_ms;
+};
+
+/* Nothing is under way that would change the picture without a client's doing. */
+bool service_settled(const struct service *svc);
+
+/* --- reports --- */
+void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms);
+void service_refresh_all(struct service *svc, uint64_t now_ms); /* those that are watched */
+void service_watch(struct service *svc, struct slot *s);	/* put into the busy list */
+void service_unwatch(struct service *svc, struct slot *s);
+void service_ask(struct service *svc, struct slot *s); /* ping, watch, arm */
+
+/* --- books --- */
+void service_finished(struct service *svc, uint32_t conn, bool lost); /* log, sources, counters */
+void service_note(struct slot *s);				      /* pool's state into the ledger */
+const struct pool_worker *service_pool_worker(const struct slot *s);
+struct source service_source(const struct service *svc, const struct addr *peer);
+bool service_exempt(const struct service *svc, const struct addr *peer);
+
+#endif

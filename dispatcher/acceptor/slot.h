@@ -1,0 +1,74 @@
+/* One worker as the acceptor sees it: its channel, its report page, its doorbell. Offers go out here
+ * and claims are checked here; who gets what is decided elsewhere. */
+#ifndef ACCEPTOR_SLOT_H
+#define ACCEPTOR_SLOT_H
+
+#include "common/ledger.h"
+#include "common/msg.h"
+#include "common/page.h"
+#include "dispatcher/acceptor/conns.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <uv.h>
+
+struct slot;
+
+struct slot_ops {
+	void (*rang)(struct slot *s);		    /* the doorbell rang: refresh */
+	void (*hung_up)(struct slot *s);	    /* nobody holds the doorbell any more */
+	void (*released)(struct slot *s);	    /* slot_release is complete */
+	void (*finished)(struct slot *s, uint32_t conn); /* this connection is done; still in the table */
+};
+
+struct slot {
+	uint32_t index;	 /* in the service */
+	uint32_t global; /* over all services */
+	uint32_t serial; /* 0: empty */
+	pid_t pid;
+	bool exited, liar, armed, releasing, killed;
+	bool unsettled; /* taken over: what is unread is not known before it answers a ping */
+	uint64_t wall_ready_ms;
+	int status;	/* of waitpid(2), once exited */
+	int chan, bell_fd;
+	uint32_t ring_len;
+	struct page *page;
+	struct bell *bell;
+	struct ledger_worker *book;
+	struct slot *busy_prev, *busy_next; /* private to the owner: list of those with connections */
+	bool busy;
+	void *owner;
+	const struct slot_ops *ops;
+	uv_poll_t poll;
+};
+
+/* What a refresh learned. */
+struct slot_news {
+	uint32_t taken, done; /* more than before */
+	bool ready, answered;
+	const char *lie; /* NULL, or the claim that cannot be */
+};
+
+enum slot_answer { SLOT_FULL = 1, SLOT_GONE = 2 };
+
+/* A worker runs here. fds: channel, page, doorbell; owned whatever it returns. 0 or -errno. */
+int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[3], uint32_t serial, pid_t pid);
+
+/* Closes everything; ops->released follows from the loop. */
+void slot_release(struct slot *s);
+
+/* Reads the page; settles in books and table what is credible. */
+void slot_refresh(struct slot *s, struct conns *conns, struct slot_news *ret_news);
+
+/* Asks to be rung at the next change. The caller refreshes once more afterwards. */
+void slot_arm(struct slot *s);
+
+/* Offers accepted sockets, borrowed: the caller closes its copies. Table and books must already say
+ * that they are offered. 0, SLOT_FULL, SLOT_GONE or -errno. */
+int slot_offer(struct slot *s, const struct msg_conn *conns, const int *fds, unsigned count);
+
+/* Control messages; lost ones are said again by the next ping or signal. As slot_offer. */
+int slot_ping(struct slot *s);
+int slot_retire(struct slot *s, uint64_t ms_left); /* 0: no deadline */
+
+#endif

@@ -1,0 +1,27 @@
+/* Everything that the acceptor has. */
+#ifndef ACCEPTOR_STATE_H
+#define ACCEPTOR_STATE_H
+
+#include "dispatcher/acceptor/service.h"
+
+struct control;
+
+struct acceptor {
+	uv_loop_t loop;
+	struct uplink uplink;
+	const struct settings *settings; /* NULL until the supervisor has said hello */
+	struct ledger *ledger;
+	struct bell *bells;
+	struct service *services;
+	uint32_t service_count, slot_count;
+	int32_t supervisor_pid;
+	uint32_t starts; /* how often an acceptor has started under this supervisor */
+	uint64_t started_wall_ms; /* the supervisor */
+	struct control *control;
+	uv_timer_t due_timer, tick_timer;
+	uint64_t due_ms, handed_at_tick;
+	bool going;
+	uv_signal_t on_term;
+};
+
+#endif

@@ -1,0 +1,312 @@
+/* Status from memory: pages, pools, ledger, and the kernel's figures of the listeners. Nothing here
+ * needs a free worker or a file that may hang. */
+#include "dispatcher/acceptor/status.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "dispatcher/acceptor/pump.h"
+#include "dispatcher/acceptor/state.h"
+
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static json_t *time_text(uint64_t wall_ms)
+{
+	char text[CLOCK_TEXT_BYTES];
+
+	return wall_ms ? json_string(clock_format(wall_ms, text)) : json_null();
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *worker_id(const struct service *svc, uint32_t serial)
+{
+	return json_sprintf("%s/%u", svc->name, serial);
+}
+
+/* Loading stamps every file's state; a later change time means that the file on disk is another. */
+static bool changed_on_disk(const struct acceptor *a)
+{
+	const struct settings *s = a->settings;
+	struct stat st;
+
+	for (uint32_t i = 0; i < s->files.count; i++) {
+		if (stat(settings_list_text(s, s->files, i), &st) < 0)
+			return true;
+		if ((uint64_t)st.st_mtim.tv_sec * 1000 + (uint64_t)st.st_mtim.tv_nsec / 1000000 >
+			a->started_wall_ms)
+			return true;
+	}
+	return false;
+}
+
+static json_t *texts(const struct settings *s, struct settings_list list)
+{
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < list.count; i++)
+		json_array_append_new(array, json_string(settings_list_text(s, list, i)));
+	return array;
+}
+
+static json_t *dispatcher(const struct acceptor *a)
+{
+	const struct settings *s = a->settings;
+	json_t *d = json_object();
+
+	json_object_set_new(d, "version", json_string(VERSION));
+	json_object_set_new(d, "supervisor_pid", a->uplink.alive ? number((uint64_t)a->supervisor_pid)
+								 : json_null());
+	json_object_set_new(d, "acceptor_pid", json_integer(getpid()));
+	json_object_set_new(d, "acceptor_starts", number(a->starts));
+	json_object_set_new(d, "started", time_text(a->started_wall_ms));
+	json_object_set_new(d, "config_file", text_or_null(settings_text(s, s->config_file)));
+	json_object_set_new(d, "config_hash", json_string(s->hash));
+	json_object_set_new(d, "config_loaded", time_text(a->started_wall_ms));
+	json_object_set_new(d, "config_changed_on_disk", json_boolean(changed_on_disk(a)));
+	json_object_set_new(d, "not_enforced", texts(s, s->not_enforced));
+	json_object_set_new(d, "log_lines_dropped", number(log_dropped()));
+	return d;
+}
+
+static json_t *listeners(const struct service *svc, uint64_t *ret_waiting, uint64_t *ret_drops)
+{
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < svc->listener_count; i++) {
+		uint32_t now, most, drops;
+		json_t *l = json_object();
+
+		listener_figures(&svc->listeners[i], &now, &most, &drops);
+		json_object_set_new(l, "address", json_string(svc->listeners[i].name));
+		json_object_set_new(l, "open", json_boolean(svc->listeners[i].fd >= 0));
+		json_object_set_new(l, "backlog_now", number(now));
+		json_object_set_new(l, "backlog_max", number(most));
+		json_object_set_new(l, "drops", number(drops));
+		json_array_append_new(array, l);
+		*ret_waiting += now;
+		*ret_drops += drops;
+	}
+	return array;
+}
+
+static const char *worker_state(const struct pool_worker *w)
+{
+	switch (w->state) {
+	case POOL_STARTING:
+		return "starting";
+	case POOL_RETIRING:
+		return "retiring";
+	case POOL_KILLED:
+	case POOL_EXITED:
+		return "killed";
+	default:
+		return "serving";
+	}
+}
+
+static json_t *worker(const struct service *svc, const struct slot *s, uint64_t now_ms)
+{
+	const struct pool_worker *w = service_pool_worker(s);
+	bool has_reason = w->reason != POOL_NO_REASON;
+	char line[PAGE_LINE_BYTES] = "";
+	json_t *o = json_object();
+
+	if (s->page)
+		page_copy_line(s->page, line);
+	json_object_set_new(o, "id", worker_id(svc, s->serial));
+	json_object_set_new(o, "pid", json_integer(s->pid));
+	json_object_set_new(o, "state", json_string(worker_state(w)));
+	json_object_set_new(o, "suspect", json_boolean(w->state == POOL_SUSPECT));
+	json_object_set_new(o, "connections", number(w->load));
+	json_object_set_new(o, "unread", number(w->unread));
+	json_object_set_new(o, "peak_connections", number(w->peak));
+	json_object_set_new(o, "served", number(s->book->done));
+	json_object_set_new(o, "given", number(s->book->given));
+	json_object_set_new(o, "started", time_text(s->book->created_wall_ms));
+	json_object_set_new(o, "ready", time_text(s->wall_ready_ms));
+	json_object_set_new(o, "age_seconds", json_real((double)(now_ms - s->book->created_ms) / 1000));
+	json_object_set_new(o, "retire_reason",
+		has_reason ? json_string(pool_reason_name(w->reason)) : json_null());
+	json_object_set_new(o, "retiring_seconds",
+		w->retired_ms ? json_real((double)(now_ms - w->retired_ms) / 1000) : json_null());
+	json_object_set_new(o, "wants_rest",
+		w->wants_rest ? json_string(pool_reason_name(w->wants_reason)) : json_null());
+	json_object_set_new(o, "line", text_or_null(line));
+	return o;
+}
+
+static json_t *workers(const struct service *svc, uint64_t now_ms)
+{
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; svc->pool && i < svc->slot_count; i++)
+		if (svc->slots[i].serial && !svc->slots[i].releasing)
+			json_array_append_new(array, worker(svc, &svc->slots[i], now_ms));
+	return array;
+}
+
+static json_t *last_exit(const struct service *svc)
+{
+	const struct ledger_service *b = svc->book;
+	json_t *o;
+	char status[40];
+
+	if (!b->last_exit_wall_ms)
+		return json_null();
+	if (WIFSIGNALED(b->last_status))
+		snprintf(status, sizeof(status), "signal:%s", sigabbrev_np(WTERMSIG(b->last_status)));
+	else
+		snprintf(status, sizeof(status), "exit:%d", WEXITSTATUS(b->last_status));
+	o = json_object();
+	json_object_set_new(o, "worker", worker_id(svc, b->last_serial));
+	json_object_set_new(o, "status", json_string(status));
+	json_object_set_new(o, "at", time_text(b->last_exit_wall_ms));
+	return o;
+}
+
+static const char *state_name(const struct service *svc)
+{
+	static const char *const names[] = {
+		[LINK_CLOSED] = "closed",
+		[LINK_FAILED] = "failed",
+		[LINK_OPEN] = "open",
+		[LINK_CLOSING] = "closing",
+	};
+
+	return names[svc->state];
+}
+
+static void put_limits(json_t *o, const struct service *svc)
+{
+	const struct service_settings *set = svc->set;
+
+	json_object_set_new(o, "min_procs", number(set->min_procs));
+	json_object_set_new(o, "max_procs", number(set->max_procs));
+	json_object_set_new(o, "min_conns", number(set->min_conns));
+	json_object_set_new(o, "max_conns", number(set->max_conns));
+	json_object_set_new(o, "max_shutdown", number(set->max_shutdown));
+	json_object_set_new(o, "capacity", number((uint64_t)set->max_procs * set->max_conns));
+}
+
+static void put_counters(json_t *o, const struct service *svc, uint64_t now_ms)
+{
+	const struct ledger_service *b = svc->book;
+	uint64_t held_ms = b->held_ms + (svc->held ? now_ms - b->held_since_ms : 0);
+	uint64_t until = svc->pool ? pool_backoff_until(svc->pool) : 0;
+	uint64_t open = svc->conns.open - svc->stash.count;
+
+	json_object_set_new(o, "connections", number(svc->conns.open));
+	json_object_set_new(o, "peak_connections", number(b->peak));
+	json_object_set_new(o, "accepted", number(b->accepted));
+	json_object_set_new(o, "handed", number(b->handed));
+	json_object_set_new(o, "done", number(b->handed - MIN(b->handed, b->lost + open)));
+	json_object_set_new(o, "lost", number(b->lost));
+	json_object_set_new(o, "stolen_back", number(b->stolen_back));
+	json_object_set_new(o, "refused", number(b->refused));
+	json_object_set_new(o, "spawns", number(b->spawns));
+	json_object_set_new(o, "held", json_boolean(svc->held));
+	json_object_set_new(o, "held_seconds", json_real((double)held_ms / 1000));
+	json_object_set_new(o, "backoff_seconds",
+		json_real(until > now_ms ? (double)(until - now_ms) / 1000 : 0.0));
+	json_object_set_new(o, "last_exit", last_exit(svc));
+}
+
+static json_t *service(struct service *svc, uint64_t now_ms)
+{
+	uint64_t waiting = svc->stash.count, drops = 0;
+	json_t *o = json_object();
+
+	json_object_set_new(o, "name", json_string(svc->name));
+	json_object_set_new(o, "state", json_string(state_name(svc)));
+	json_object_set_new(o, "why", text_or_null(svc->why));
+	json_object_set_new(o, "settled", json_boolean(service_settled(svc)));
+	json_object_set_new(o, "listeners", listeners(svc, &waiting, &drops));
+	put_limits(o, svc);
+	put_counters(o, svc, now_ms);
+	json_object_set_new(o, "waiting", number(waiting));
+	json_object_set_new(o, "listen_overflows", number(drops));
+	json_object_set_new(o, "workers", workers(svc, now_ms));
+	return o;
+}
+
+static bool chosen(const struct service *svc, const char *name)
+{
+	return !name || !strcasecmp(name, svc->name);
+}
+
+static bool is_known(const struct acceptor *a, const char *name)
+{
+	for (uint32_t i = 0; i < a->service_count; i++)
+		if (chosen(&a->services[i], name))
+			return true;
+	return !name;
+}
+
+json_t *status_document(struct acceptor *a, const char *name)
+{
+	uint64_t now_ms = clock_mono_ms();
+	json_t *root, *array;
+
+	if (!is_known(a, name))
+		return NULL;
+	root = json_object();
+	array = json_array();
+	json_object_set_new(root, "dispatcher", dispatcher(a));
+	for (uint32_t i = 0; i < a->service_count; i++) {
+		if (!chosen(&a->services[i], name))
+			continue;
+		pump_tick(&a->services[i], false, now_ms);
+		json_array_append_new(array, service(&a->services[i], now_ms));
+	}
+	json_object_set_new(root, "services", array);
+	return root;
+}
+
+static json_t *connection(const struct service *svc, const struct ledger_conn *c, uint64_t now_ms)
+{
+	char peer[ADDR_TEXT_BYTES];
+	const struct slot *s = &svc->slots[c->worker - svc->first_slot];
+	json_t *o = json_object();
+
+	json_object_set_new(o, "service", json_string(svc->name));
+	json_object_set_new(o, "worker", worker_id(svc, s->serial));
+	json_object_set_new(o, "peer", json_string(addr_format(&c->peer, peer)));
+	json_object_set_new(o, "listener", json_string(svc->listeners[c->listener].name));
+	json_object_set_new(o, "since", time_text(c->accepted_wall_ms));
+	json_object_set_new(o, "seconds", json_real((double)(now_ms - c->accepted_ms) / 1000));
+	return o;
+}
+
+json_t *status_connections(struct acceptor *a, const char *name)
+{
+	uint64_t now_ms = clock_mono_ms();
+	json_t *array;
+
+	if (!is_known(a, name))
+		return NULL;
+	array = json_array();
+	for (uint32_t i = 0; i < a->service_count; i++) {
+		struct service *svc = &a->services[i];
+
+		if (!chosen(svc, name))
+			continue;
+		pump_tick(svc, false, now_ms);
+		for (uint32_t c = 0; c < svc->conns.count; c++)
+			if (svc->conns.table[c].phase != LEDGER_FREE &&
+				svc->conns.table[c].worker != CONNS_NONE)
+				json_array_append_new(array,
+					connection(svc, &svc->conns.table[c], now_ms));
+	}
+	return array;
+}

@@ -1,0 +1,231 @@
+/* Orders to the supervisor as dirty bits: an order is sent at once when there is room, else when the
+ * link becomes writable. A bit stands for the newest order of its kind, so nothing queues up. Bits of
+ * one slot go out lowest first, which is the order in which they make sense. */
+#include "dispatcher/acceptor/uplink.h"
+#include "common/base.h"
+#include "common/chan.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum slot_bit { SLOT_STOLEN_SEEN, SLOT_SIGNAL, SLOT_RELEASE, SLOT_RUN, SLOT_STEAL, SLOT_BITS };
+enum service_bit { SERVICE_DRAINED, SERVICE_IDLE, SERVICE_BITS };
+enum general_bit { GENERAL_UP, GENERAL_SHUTDOWN, GENERAL_BITS };
+
+static const enum link_type slot_types[SLOT_BITS] = {
+	[SLOT_STOLEN_SEEN] = LINK_STOLEN_SEEN,
+	[SLOT_SIGNAL] = LINK_SIGNAL,
+	[SLOT_RELEASE] = LINK_RELEASE,
+	[SLOT_RUN] = LINK_RUN,
+	[SLOT_STEAL] = LINK_STEAL,
+};
+static const enum link_type service_types[SERVICE_BITS] = {
+	[SERVICE_DRAINED] = LINK_DRAINED,
+	[SERVICE_IDLE] = LINK_IDLE,
+};
+static const enum link_type general_types[GENERAL_BITS] = {
+	[GENERAL_UP] = LINK_UP,
+	[GENERAL_SHUTDOWN] = LINK_SHUTDOWN,
+};
+
+static void lost(struct uplink *u)
+{
+	if (!u->alive)
+		return;
+	u->alive = false;
+	uv_poll_stop(&u->poll);
+	u->ops->gone(u->user);
+}
+
+/* True when the record went out. */
+static bool send_record(struct uplink *u, struct link_record *r)
+{
+	int answer = link_send(u->fd, r, NULL, 0);
+
+	if (answer == CHAN_GONE || answer < 0)
+		lost(u);
+	return !answer;
+}
+
+static bool send_slot(struct uplink *u, uint32_t slot)
+{
+	struct uplink_order *o = &u->slots[slot];
+
+	for (unsigned bit = 0; bit < SLOT_BITS; bit++) {
+		struct link_record r = {.type = (uint16_t)slot_types[bit], .slot = slot,
+			.serial = o->serial, .number = o->signal};
+
+		if (!(o->pending & BIT(bit)))
+			continue;
+		if (bit == SLOT_STEAL) {
+			r.target_count = o->target_count;
+			memcpy(r.targets, o->targets, o->target_count * sizeof(*o->targets));
+		}
+		if (!send_record(u, &r))
+			return false;
+		o->pending &= ~BIT(bit);
+	}
+	return true;
+}
+
+static bool send_bits(struct uplink *u, uint32_t *pending, const enum link_type *types, unsigned bits,
+	uint32_t service)
+{
+	for (unsigned bit = 0; bit < bits; bit++) {
+		struct link_record r = {.type = (uint16_t)types[bit], .service = service};
+
+		if (types[bit] == LINK_SHUTDOWN)
+			r.number = u->shutdown_now;
+		if (!(*pending & BIT(bit)))
+			continue;
+		if (!send_record(u, &r))
+			return false;
+		*pending &= ~BIT(bit);
+	}
+	return true;
+}
+
+static bool send_all(struct uplink *u)
+{
+	if (!send_bits(u, &u->general, general_types, GENERAL_BITS, 0))
+		return false;
+	for (uint32_t i = 0; i < u->service_count; i++)
+		if (!send_bits(u, &u->services[i], service_types, SERVICE_BITS, i))
+			return false;
+	for (uint32_t i = 0; i < u->slot_count; i++)
+		if (u->slots[i].pending && !send_slot(u, i))
+			return false;
+	return true;
+}
+
+static void on_event(uv_poll_t *poll, int status, int events);
+
+static void flush(struct uplink *u)
+{
+	bool was_dirty = u->dirty;
+
+	if (!u->alive)
+		return;
+	u->dirty = !send_all(u);
+	if (u->alive && u->dirty != was_dirty)
+		uv_poll_start(&u->poll, UV_READABLE | (u->dirty ? UV_WRITABLE : 0), on_event);
+}
+
+static void receive(struct uplink *u)
+{
+	struct link_record r;
+	int fds[CHAN_MAX_FDS];
+
+	for (unsigned n = 0; u->alive && n < 64; n++) {
+		unsigned count = 0;
+		int answer = link_recv(u->fd, &r, fds, &count);
+
+		if (answer == CHAN_EMPTY)
+			return;
+		if (answer) {
+			if (answer < 0)
+				log_event(EV_INTERNAL, "where=link why=%s", strerror(-answer));
+			lost(u);
+			return;
+		}
+		u->ops->record(u->user, &r, fds, count);
+	}
+}
+
+static void on_event(uv_poll_t *poll, int status, int events)
+{
+	struct uplink *u = poll->data;
+
+	if (status < 0 || events & UV_READABLE)
+		receive(u);
+	if (events & UV_WRITABLE)
+		flush(u);
+}
+
+int uplink_init(struct uplink *u, uv_loop_t *loop, const struct uplink_ops *ops, void *user)
+{
+	int error;
+
+	*u = (struct uplink){.fd = LINK_FD, .alive = true, .ops = ops, .user = user};
+	error = uv_poll_init(loop, &u->poll, u->fd);
+	if (error)
+		return error;
+	u->poll.data = u;
+	return uv_poll_start(&u->poll, UV_READABLE, on_event);
+}
+
+int uplink_size(struct uplink *u, uint32_t slots, uint32_t services)
+{
+	u->slots = calloc(slots + 1, sizeof(*u->slots));
+	u->services = calloc(services + 1, sizeof(*u->services));
+	if (!u->slots || !u->services)
+		return -ENOMEM;
+	u->slot_count = slots;
+	u->service_count = services;
+	return 0;
+}
+
+static void order(struct uplink *u, uint32_t slot, enum slot_bit bit)
+{
+	u->slots[slot].pending |= BIT(bit);
+	flush(u);
+}
+
+void uplink_up(struct uplink *u)
+{
+	u->general |= BIT(GENERAL_UP);
+	flush(u);
+}
+
+void uplink_shutdown(struct uplink *u, bool now)
+{
+	u->shutdown_now = now;
+	u->general |= BIT(GENERAL_SHUTDOWN);
+	flush(u);
+}
+
+void uplink_run(struct uplink *u, uint32_t slot)
+{
+	order(u, slot, SLOT_RUN);
+}
+
+void uplink_signal(struct uplink *u, uint32_t slot, uint32_t serial, int signal)
+{
+	u->slots[slot].serial = serial;
+	u->slots[slot].signal = (uint32_t)signal;
+	order(u, slot, SLOT_SIGNAL);
+}
+
+void uplink_release(struct uplink *u, uint32_t slot, uint32_t serial)
+{
+	u->slots[slot].serial = serial;
+	u->slots[slot].pending &= ~(BIT(SLOT_SIGNAL) | BIT(SLOT_STEAL));
+	order(u, slot, SLOT_RELEASE);
+}
+
+void uplink_steal(struct uplink *u, uint32_t slot, uint32_t serial, const struct link_target *targets,
+	uint32_t count)
+{
+	u->slots[slot].serial = serial;
+	u->slots[slot].targets = targets;
+	u->slots[slot].target_count = count;
+	order(u, slot, SLOT_STEAL);
+}
+
+void uplink_stolen_seen(struct uplink *u, uint32_t slot)
+{
+	order(u, slot, SLOT_STOLEN_SEEN);
+}
+
+void uplink_drained(struct uplink *u, uint32_t service)
+{
+	u->services[service] |= BIT(SERVICE_DRAINED);
+	flush(u);
+}
+
+void uplink_idle(struct uplink *u, uint32_t service)
+{
+	u->services[service] |= BIT(SERVICE_IDLE);
+	flush(u);
+}

@@ -1,0 +1,56 @@
+/* The acceptor's end of the link to the supervisor: orders go out, state comes in. */
+#ifndef ACCEPTOR_UPLINK_H
+#define ACCEPTOR_UPLINK_H
+
+#include "dispatcher/link.h"
+
+#include <stdbool.h>
+#include <uv.h>
+
+struct uplink_ops {
+	/* A record came in; fds are the receiver's. */
+	void (*record)(void *user, const struct link_record *r, int *fds, unsigned fd_count);
+	void (*gone)(void *user); /* the supervisor has died */
+};
+
+/* What is still to be said about one slot; said as soon as the link has room. */
+struct uplink_order {
+	uint32_t pending; /* bits, private */
+	uint32_t serial;
+	uint32_t signal;
+	const struct link_target *targets; /* borrowed until the theft is over */
+	uint32_t target_count;
+};
+
+struct uplink {
+	int fd;
+	bool alive;
+	uv_poll_t poll;
+	const struct uplink_ops *ops;
+	void *user;
+	struct uplink_order *slots;
+	uint32_t *services; /* pending bits per service */
+	uint32_t slot_count, service_count, general;
+	uint32_t shutdown_now;
+	bool dirty;
+};
+
+/* Takes LINK_FD. 0 or -errno. */
+int uplink_init(struct uplink *u, uv_loop_t *loop, const struct uplink_ops *ops, void *user);
+
+/* Makes room for orders about so many slots and services. 0 or -ENOMEM. */
+int uplink_size(struct uplink *u, uint32_t slots, uint32_t services);
+
+/* Orders; none blocks or fails: without a supervisor they are void. */
+void uplink_up(struct uplink *u);
+void uplink_run(struct uplink *u, uint32_t slot);
+void uplink_signal(struct uplink *u, uint32_t slot, uint32_t serial, int signal);
+void uplink_release(struct uplink *u, uint32_t slot, uint32_t serial);
+void uplink_steal(struct uplink *u, uint32_t slot, uint32_t serial, const struct link_target *targets,
+	uint32_t count);
+void uplink_stolen_seen(struct uplink *u, uint32_t slot);
+void uplink_drained(struct uplink *u, uint32_t service);
+void uplink_idle(struct uplink *u, uint32_t service);
+void uplink_shutdown(struct uplink *u, bool now);
+
+#endif
