@@ -2,6 +2,7 @@
  * answer is shown. */
 #include "dispatcher/ctl/ctl.h"
 #include "common/base.h"
+#include "config/host.h"
 #include "dispatcher/ctl/request.h"
 #include "dispatcher/ctl/show.h"
 #include "dispatcher/ctl/text.h"
@@ -151,18 +152,16 @@ static int parse(struct command *c, int argc, char **argv)
 	return 0;
 }
 
-/* An administrator without root asks the system's dispatcher unless there is one of the user's own. */
+/* The default of CONTROL_SOCKET. An administrator without root asks the system's dispatcher unless
+ * there is one of the user's own. */
 static const char *default_socket(char ret_path[PATH_MAX])
 {
 	static const char system_wide[] = "/run/dispatcher/control";
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	struct host host;
 
-	if (!geteuid())
+	host_facts(&host);
+	if (snprintf(ret_path, PATH_MAX, "%s/control", host.run_dir) >= PATH_MAX)
 		return system_wide;
-	if (runtime && *runtime == '/')
-		snprintf(ret_path, PATH_MAX, "%s/dispatcher/control", runtime);
-	else
-		snprintf(ret_path, PATH_MAX, "/tmp/dispatcher-%u/control", geteuid());
 	return access(ret_path, F_OK) && !access(system_wide, F_OK) ? system_wide : ret_path;
 }
 

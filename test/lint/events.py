@@ -9,6 +9,7 @@ import sys
 import tree
 
 TABLE = 'common/log.c'
+REASONS = 'dispatcher/policy/pool_names.c'
 MAN = 'common/dispatcher-log.5.scd'
 _STRINGS = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
 _ROW = re.compile(r'\[(EV_\w+)\] = \{' + _STRINGS + r',\s*LOG_LEVEL_(\w+),\s*' + _STRINGS + r',\s*' + _STRINGS + r'\}')
@@ -106,12 +107,21 @@ def check_man(files, events):
         yield f'{MAN}: EVENTS is not as the table in {TABLE} has it (events.py --print shows it)'
 
 
+def check_reasons(files):
+    """Why a worker retires: the words of the pool stand in the man page, too."""
+    words = files.text(REASONS).partition('reasons[POOL_REASONS]')[2].partition('};')[0]
+    for word in re.findall(r'"([^"]+)"', words):
+        if f'*{word}*' not in files.text(MAN):
+            yield f'{MAN}: the reason {word} is not explained'
+
+
 def check(files):
     events = table(files)
     if len(events) != len(re.findall(r'^\t\[EV_\w+\] = ', files.text(TABLE), re.MULTILINE)):
         yield f'{TABLE}: a row of the table is not as this check reads it'
     yield from check_calls(files, events)
     yield from check_man(files, events)
+    yield from check_reasons(files)
 
 
 if __name__ == '__main__':

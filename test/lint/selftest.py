@@ -6,6 +6,7 @@ import unittest
 
 import events
 import layering
+import manuals
 import sizes
 import tree
 import words
@@ -131,6 +132,18 @@ class Events(Case):
         self.assertEqual(self.complaints(check, common__log_c=LOG, **{name: section + keys}), [])
         self.assertNotEqual(self.complaints(check, common__log_c=LOG, **{name: section.replace('this', 'that') + keys}), [])
         self.assertNotEqual(self.complaints(check, common__log_c=LOG, **{name: section + keys.replace('*y*', '')}), [])
+
+
+class Manuals(Case):
+    def test_page_must_be_built_and_name_itself(self):
+        said = self.complaints(manuals.check_pages, common__meson_build='', **{'common__a.5_scd': 'b(5)\n'})
+        self.assertEqual(said[:2], ['common/a.5.scd:1: must begin with a(5)',
+                                    'common/a.5.scd: not in man_pages of its meson.build'])
+
+    def test_reference_into_the_void(self):
+        said = self.complaints(manuals.check_pages, common__meson_build="'a.5.scd'",
+                               **{'common__a.5_scd': 'a(5)\nSee *a*(5), signal(7) and nobody(8).\n'})
+        self.assertEqual(said, ['common/a.5.scd: refers to nobody(8), which is not there'])
 
 
 if __name__ == '__main__':
