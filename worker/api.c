@@ -61,6 +61,11 @@ ssize_t worker_read(struct worker_conn *c, void *buf, size_t size)
 	return c->worker->style->read(c, buf, size);
 }
 
+ssize_t worker_read_line(struct worker_conn *c, char *buf, size_t size)
+{
+	return c->worker->style->read_line(c, buf, size);
+}
+
 struct worker *worker_of(const struct worker_conn *c)
 {
 	return c->worker;

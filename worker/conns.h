@@ -11,6 +11,7 @@
 struct worker;
 struct output;
 struct partial;
+struct waits;
 
 /*      get            worker_close, end of file, error       all sent, or broken          put
  * FREE ---> CONN_OPEN ----------------------------> CONN_CLOSING ----------> CONN_CLOSED ----> FREE */
@@ -21,7 +22,10 @@ struct worker_conn {
 	struct worker_conn *next, *prev; /* open ones; next alone: free ones */
 	struct worker_conn *next_due;	 /* threads: waiting for one; events: to be settled this turn */
 	struct output *output;		 /* what the socket did not take yet, or NULL */
-	struct partial *partial;	 /* a line whose end has not come yet, or NULL */
+	union {
+		struct partial *partial; /* events: a line whose end has not come yet, or NULL */
+		struct waits *waits;	 /* threads: of the one that serves it */
+	};
 	void *data;			 /* the author's */
 	struct addr *local;		 /* NULL: getsockname() knows */
 	uint64_t deadline_ms;		 /* 0: none; on the loop's clock */

@@ -27,6 +27,7 @@ struct style {
 	void (*close)(struct worker_conn *c);
 	void (*set_timeout)(struct worker_conn *c, unsigned ms);
 	ssize_t (*read)(struct worker_conn *c, void *buf, size_t size);
+	ssize_t (*read_line)(struct worker_conn *c, char *buf, size_t size);
 	int (*take_fd)(struct worker_conn *c);
 };
 

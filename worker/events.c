@@ -297,6 +297,11 @@ static ssize_t events_read(struct worker_conn *c, void *buf, size_t size)
 	return -EOPNOTSUPP; /* what comes is given to on_data */
 }
 
+static ssize_t events_read_line(struct worker_conn *c, char *buf, size_t size)
+{
+	return -EOPNOTSUPP;
+}
+
 static void events_set_timeout(struct worker_conn *c, unsigned ms)
 {
 	c->timeout_ms = ms;
@@ -390,6 +395,7 @@ const struct style events_style = {
 	.deinit = events_deinit,
 	.write = events_write,
 	.read = events_read,
+	.read_line = events_read_line,
 	.close = close_conn,
 	.set_timeout = events_set_timeout,
 	.take_fd = events_take_fd,

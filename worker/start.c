@@ -33,7 +33,7 @@ static int copy_ops(struct worker *w, const struct worker_ops *ops)
 	events = w->ops.on_open || w->ops.on_data || w->ops.on_line;
 	if (events == !!w->ops.handle || (w->ops.on_data && w->ops.on_line))
 		return -EINVAL;
-	w->style = &events_style;
+	w->style = events ? &events_style : &threads_style;
 	return 0;
 }
 
