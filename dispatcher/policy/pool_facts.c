@@ -87,7 +87,7 @@ void pool_adopted(struct pool *p, uint32_t slot, enum pool_state state, enum poo
 	offered_made(&s->offered, unread, now_ms);
 	note_unread(p, s, now_ms);
 	if (state == POOL_KILLED)
-		owe(s, true, MAX(reason, POOL_HUNG));
+		owe(s, true, reason ? reason : POOL_HUNG);
 	else if (p->closed && state != POOL_RETIRING)
 		owe(s, false, POOL_CLOSED);
 	pool_changed(p, s, true);

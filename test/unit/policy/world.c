@@ -48,13 +48,18 @@ unsigned world_pass(struct world *w, uint64_t ms)
 
 void world_settle_ready(struct world *w)
 {
+	bool is_new;
+
 	do {
+		is_new = false;
 		world_settle(w);
 		for (uint32_t i = 0; i < pool_slots(&w->limits); i++) {
-			if (world_state(w, i) == POOL_STARTING)
-				pool_ready(w->pool, i, w->now_ms);
+			if (world_state(w, i) != POOL_STARTING)
+				continue;
+			pool_ready(w->pool, i, w->now_ms);
+			is_new = true;
 		}
-	} while (world_said(w, POOL_SPAWN));
+	} while (is_new);
 }
 
 unsigned world_said(const struct world *w, enum pool_verb verb)

@@ -39,7 +39,7 @@ void world_end(struct world *w);
 unsigned world_settle(struct world *w);
 /* Lets the time pass and stops at every deadline on the way; decisions of all stops are kept. */
 unsigned world_pass(struct world *w, uint64_t ms);
-/* As settle, and makes every spawned worker ready at once, until nothing more is spawned. */
+/* As settle, and makes every starting worker ready, until there is none; keeps the last decisions. */
 void world_settle_ready(struct world *w);
 
 /* How many of the last decisions had this verb; slot of the first, or UINT32_MAX. */
