@@ -208,8 +208,11 @@ static void serve_listener(struct service *svc, struct listener *l, uint64_t now
 	uint32_t left = listener_waiting(l), slot, n;
 	bool more = true;
 
-	while (more && left && (n = pool_pick(svc->pool, MIN(left, MSG_MAX_CONNS), &slot)))
-		left -= MIN(left, take(svc, l, &svc->slots[slot], n, now_ms, &more));
+	while (more && left && (n = pool_pick(svc->pool, MIN(left, MSG_MAX_CONNS), &slot))) {
+		uint32_t taken = take(svc, l, &svc->slots[slot], n, now_ms, &more);
+
+		left -= MIN(left, taken);
+	}
 	svc->waiting += left - l->waiting;
 	l->waiting = left;
 }
