@@ -1,0 +1,386 @@
+/* Files are opened here, as root and by the names in the configuration, and the logger gets only
+ * descriptors: it can run without any right. Every pipe's reading end stays open here too, so that a
+ * logger that dies loses no line that it had not read, and no writer ever gets SIGPIPE. */
+#include "dispatcher/supervisor/logs.h"
+#include "common/base.h"
+#include "common/chan.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "config/settings.h"
+#include "dispatcher/supervisor/backoff.h"
+#include "dispatcher/supervisor/child.h"
+#include "dispatcher/supervisor/launch.h"
+#include "dispatcher/supervisor/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define STOP_LIMIT_MS 2000
+#define FILE_MODE 0640
+
+struct sink {
+	struct news news;
+	struct logs *logs;
+	uint32_t index;
+	const char *name; /* "stderr", "syslog" or a path */
+	int fd;		  /* -1: syslog */
+};
+
+struct logs {
+	const struct settings *settings;
+	struct children *children;
+	struct outlet outlet;
+	struct sink *sinks; /* the first is the dispatcher's own log */
+	uint32_t sink_count;
+	uint32_t *of_service;
+	struct log_source sources; /* head of a ring */
+	struct log_source own, acceptors;
+	int own_out, acceptor_out;
+	struct news end;
+	struct child *child;
+	pid_t pid;
+	struct backoff backoff;
+	struct timer *timer; /* until the next start, or the limit of the stop */
+	bool stopping;
+	void (*stopped)(void *user);
+	void *user;
+};
+
+/* --- records --- */
+
+static int say_sink(struct news *news, int fd)
+{
+	const struct sink *k = (const struct sink *)news;
+	struct log_record r = {.order = LOG_SINK,
+		.number = k->index,
+		.kind = k->fd < 0 ? LOG_SINK_SYSLOG : LOG_SINK_STREAM,
+		.shared = k->index == 0};
+
+	return chan_send(fd, &r, sizeof(r), &k->fd, k->fd >= 0);
+}
+
+static int say_source(struct news *news, int fd)
+{
+	const struct log_source *source = (const struct log_source *)news;
+	struct log_record r = {.order = LOG_SOURCE, .number = source->sink, .pid = source->pid};
+
+	memcpy(r.label, source->label, sizeof(r.label));
+	return chan_send(fd, &r, sizeof(r), &source->fd, 1);
+}
+
+static int say_end(struct news *news, int fd)
+{
+	struct log_record r = {.order = LOG_END};
+
+	return chan_send(fd, &r, sizeof(r), NULL, 0);
+}
+
+/* --- files --- */
+
+static int open_file(const char *path)
+{
+	OWNS_FD int fd = open(path,
+		O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+		FILE_MODE);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+		return -EINVAL;
+	return base_steal_fd(&fd);
+}
+
+/* What cannot be opened goes to stderr, so that no line is lost by a full disk or a missing folder. */
+static void open_sink(struct sink *k)
+{
+	int fd = -1;
+
+	if (strcmp(k->name, "syslog") != 0 && strcmp(k->name, "stderr") != 0) {
+		fd = open_file(k->name);
+		if (fd < 0)
+			log_event(EV_CONFIG_WARNING, "text=\"LOGFILE %s: %s; lines go to stderr\"",
+				k->name, strerror(-fd));
+	}
+	if (fd < 0 && strcmp(k->name, "syslog") != 0)
+		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	base_close(&k->fd);
+	k->fd = fd;
+}
+
+static uint32_t sink_named(struct logs *logs, const char *name)
+{
+	struct sink *k;
+
+	for (uint32_t i = 0; i < logs->sink_count; i++)
+		if (strcmp(logs->sinks[i].name, name) == 0)
+			return i;
+	k = &logs->sinks[logs->sink_count];
+	*k = (struct sink){.logs = logs, .index = logs->sink_count++, .name = name, .fd = -1};
+	k->news.say = say_sink;
+	open_sink(k);
+	return k->index;
+}
+
+static int make_sinks(struct logs *logs)
+{
+	const struct settings *s = logs->settings;
+	uint32_t services = s->services.count;
+
+	logs->sinks = calloc(services + 1, sizeof(*logs->sinks));
+	logs->of_service = calloc(services + 1, sizeof(*logs->of_service));
+	if (!logs->sinks || !logs->of_service)
+		return -ENOMEM;
+	sink_named(logs, s->logfile ? settings_text(s, s->logfile) : "stderr");
+	for (uint32_t i = 0; i < services; i++) {
+		const char *name = settings_text(s, settings_service(s, i)->logfile);
+
+		logs->of_service[i] = name ? sink_named(logs, name) : 0;
+	}
+	return 0;
+}
+
+void logs_reopen(struct logs *logs)
+{
+	for (uint32_t i = 0; i < logs->sink_count; i++) {
+		open_sink(&logs->sinks[i]);
+		outlet_push(&logs->outlet, &logs->sinks[i].news);
+	}
+}
+
+/* --- the process --- */
+
+static void on_child(void *user, int status);
+
+static int launch_logger(struct logs *logs, int channel)
+{
+	const struct settings *s = logs->settings;
+	OWNS_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const char *arguments[] = {"--role=logger", NULL};
+	int fds[] = {null, null, STDERR_FILENO, channel};
+	struct launch l = {.title = "dispatcher: logger",
+		.image = LAUNCH_SELF,
+		.arguments = arguments,
+		.uid = s->uid,
+		.gid = s->gid,
+		.umask = 077,
+		.fds = fds,
+		.fd_count = ARRAY_LEN(fds)};
+	struct rlimit nofile;
+	int bad;
+
+	getrlimit(RLIMIT_NOFILE, &nofile);
+	l.limits[RLIMIT_NOFILE] = (struct spec_limit){1, nofile.rlim_cur, nofile.rlim_max};
+	if (null < 0)
+		return -errno;
+	bad = launch(&l, &logs->pid, NULL);
+	return bad ? bad : child_watch(logs->children, logs->pid, on_child, logs, &logs->child);
+}
+
+static void announce_all(struct logs *logs)
+{
+	for (uint32_t i = 0; i < logs->sink_count; i++)
+		outlet_push(&logs->outlet, &logs->sinks[i].news);
+	for (struct log_source *s = logs->sources.next; s != &logs->sources; s = s->next)
+		outlet_push(&logs->outlet, &s->news);
+}
+
+static int start_logger(struct logs *logs)
+{
+	OWNS_FD int theirs = -1;
+	int ends[2], bad = chan_pair(ends);
+
+	if (bad)
+		return bad;
+	theirs = ends[1];
+	bad = outlet_open_consume(&logs->outlet, ends[0]);
+	if (!bad)
+		bad = launch_logger(logs, theirs);
+	if (bad)
+		outlet_close(&logs->outlet);
+	else
+		announce_all(logs);
+	return bad;
+}
+
+void logs_start(struct logs *logs)
+{
+	uint64_t now = clock_mono_ms();
+
+	backoff_started(&logs->backoff, now);
+	if (start_logger(logs))
+		timer_in(logs->timer, backoff_died(&logs->backoff, now));
+}
+
+static void gone(struct logs *logs)
+{
+	logs->stopping = false;
+	timer_stop(logs->timer);
+	if (logs->stopped)
+		logs->stopped(logs->user);
+}
+
+static void on_child(void *user, int status)
+{
+	struct logs *logs = user;
+
+	logs->child = NULL;
+	outlet_close(&logs->outlet);
+	if (logs->stopping) {
+		gone(logs);
+		return;
+	}
+	log_event(EV_LOGGER_EXIT, "pid=%d status=%d", logs->pid, status);
+	timer_in(logs->timer, backoff_died(&logs->backoff, clock_mono_ms()));
+}
+
+static void on_timer(void *user)
+{
+	struct logs *logs = user;
+
+	if (!logs->stopping)
+		logs_start(logs);
+	else if (logs->child)
+		child_signal(logs->child, SIGKILL);
+}
+
+static void on_broken(void *user, int error)
+{
+	struct logs *logs = user;
+
+	outlet_close(&logs->outlet);
+	if (logs->child)
+		child_signal(logs->child, SIGKILL);
+}
+
+/* The logger never sends anything; what is readable is its end. */
+static void on_readable(void *user, int fd)
+{
+	on_broken(user, 0);
+}
+
+void logs_stop(struct logs *logs, void (*stopped)(void *user), void *user)
+{
+	logs->stopping = true;
+	logs->stopped = stopped;
+	logs->user = user;
+	if (!logs->child) {
+		gone(logs);
+		return;
+	}
+	outlet_push(&logs->outlet, &logs->end);
+	timer_in(logs->timer, STOP_LIMIT_MS);
+}
+
+/* --- sources --- */
+
+int logs_own_fd(const struct logs *logs)
+{
+	return logs->own_out;
+}
+
+int logs_acceptor_fd(const struct logs *logs)
+{
+	return logs->acceptor_out;
+}
+
+uint32_t logs_sink(const struct logs *logs, uint32_t service)
+{
+	return logs->of_service[service];
+}
+
+void logs_add(struct logs *logs, struct log_source *source)
+{
+	source->news.say = say_source;
+	source->prev = logs->sources.prev;
+	source->next = &logs->sources;
+	source->prev->next = source;
+	logs->sources.prev = source;
+	outlet_push(&logs->outlet, &source->news);
+}
+
+void logs_remove(struct logs *logs, struct log_source *source)
+{
+	if (!source->next)
+		return;
+	outlet_forget(&logs->outlet, &source->news);
+	source->prev->next = source->next;
+	source->next->prev = source->prev;
+	source->next = source->prev = NULL;
+}
+
+static int add_own(struct logs *logs, struct log_source *source, int *ret_out)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	source->fd = ends[0];
+	*ret_out = ends[1];
+	logs_add(logs, source);
+	return 0;
+}
+
+/* What the logger did not get to, so that the last words are never missing. */
+static void copy_rest(int from)
+{
+	char buf[4096];
+	ssize_t got;
+
+	while (from >= 0 && (got = read(from, buf, sizeof(buf))) > 0)
+		if (write(STDERR_FILENO, buf, (size_t)got) < 0)
+			return;
+}
+
+int logs_new(struct uv_loop_s *loop, struct children *children, const struct settings *s,
+	struct logs **ret_logs)
+{
+	static const struct outlet_ops ops = {.readable = on_readable, .broken = on_broken};
+	struct logs *logs = calloc(1, sizeof(*logs));
+	int bad;
+
+	if (!logs)
+		return -ENOMEM;
+	logs->settings = s;
+	logs->children = children;
+	logs->sources.next = logs->sources.prev = &logs->sources;
+	logs->own.fd = logs->acceptors.fd = logs->own_out = logs->acceptor_out = -1;
+	logs->end.say = say_end;
+	bad = outlet_init(&logs->outlet, loop, &ops, logs);
+	if (!bad)
+		bad = timer_new(loop, on_timer, logs, &logs->timer);
+	if (!bad)
+		bad = make_sinks(logs);
+	if (!bad)
+		bad = add_own(logs, &logs->own, &logs->own_out);
+	if (!bad)
+		bad = add_own(logs, &logs->acceptors, &logs->acceptor_out);
+	if (bad)
+		logs_free(logs);
+	else
+		*ret_logs = logs;
+	return bad;
+}
+
+struct logs *logs_free(struct logs *logs)
+{
+	if (!logs)
+		return NULL;
+	outlet_deinit(&logs->outlet);
+	timer_free(logs->timer);
+	copy_rest(logs->own.fd);
+	base_close(&logs->own.fd);
+	base_close(&logs->acceptors.fd);
+	base_close(&logs->own_out);
+	base_close(&logs->acceptor_out);
+	for (uint32_t i = 0; i < logs->sink_count; i++)
+		base_close(&logs->sinks[i].fd);
+	free(logs->sinks);
+	free(logs->of_service);
+	free(logs);
+	return NULL;
+}

@@ -1,0 +1,41 @@
+/* The supervisor's side of logging: keeps every log pipe and log file, and hands them to the logger
+ * process, again to a new one when it dies. */
+#ifndef SUPERVISOR_LOGS_H
+#define SUPERVISOR_LOGS_H
+
+#include "dispatcher/supervisor/logproto.h"
+#include "dispatcher/supervisor/outlet.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct children;
+struct logs;
+struct settings;
+
+/* One pipe that lines come from. Embedded; fd is borrowed for as long as the source is added. */
+struct log_source {
+	struct news news;
+	struct log_source *next, *prev;
+	int fd;
+	pid_t pid; /* 0: one of our own, whose lines are complete already */
+	uint32_t sink;
+	char label[LOG_LABEL_BYTES]; /* of a worker: smtp/7 */
+};
+
+/* Opens the files and makes the pipes of our own lines. 0 or -errno. */
+int logs_new(struct uv_loop_s *loop, struct children *children, const struct settings *s,
+	struct logs **ret_logs);
+void logs_start(struct logs *logs); /* starts the logger process, and again whenever it dies */
+int logs_own_fd(const struct logs *logs);      /* where the supervisor's lines go */
+int logs_acceptor_fd(const struct logs *logs); /* and the acceptor's: another pipe, as it may lie */
+uint32_t logs_sink(const struct logs *logs, uint32_t service); /* where a service's lines go */
+void logs_add(struct logs *logs, struct log_source *source);
+void logs_remove(struct logs *logs, struct log_source *source); /* what it holds is still copied */
+void logs_reopen(struct logs *logs);
+
+/* Lets the logger copy what is left and end; calls when it is gone. */
+void logs_stop(struct logs *logs, void (*stopped)(void *user), void *user);
+struct logs *logs_free(struct logs *logs);
+
+#endif
