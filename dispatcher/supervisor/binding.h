@@ -1,0 +1,33 @@
+/* One listening socket of a service, on the network or at a path. */
+#ifndef SUPERVISOR_BINDING_H
+#define SUPERVISOR_BINDING_H
+
+#include "config/settings.h"
+#include "dispatcher/supervisor/unixsock.h"
+
+#include <stdbool.h>
+
+struct binding {
+	const struct settings_listener *listener;
+	const char *path; /* of a unix listener, else NULL */
+	struct unixsock sock;
+};
+
+enum binding_answer {
+	BINDING_SKIPPED = 1, /* a wildcard of an address family that this host has not */
+};
+
+/* 0, BINDING_SKIPPED or -errno. */
+int binding_open(struct binding *b, const struct settings *s, const struct service_settings *svc,
+	const struct settings_listener *listener);
+
+/* No new client gets in; who waits already is still accepted. A TCP listener drops new SYNs (their
+ * clients try again), a unix path is removed. */
+void binding_stop(struct binding *b);
+void binding_close(struct binding *b);
+
+/* The process that listens on a TCP port already, 0 when it cannot be told. Reads all of /proc/PID/fd:
+ * for a rare line in the log. */
+pid_t binding_owner(const struct addr *addr);
+
+#endif

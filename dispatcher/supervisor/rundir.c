@@ -1,0 +1,133 @@
+/* The lock is on the open file description, so it ends with this process whatever happens, and no
+ * child has it. The file is removed while it is locked; who finds after locking that the path is
+ * another file tries again. */
+#include "dispatcher/supervisor/rundir.h"
+#include "common/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CONTROL_BACKLOG 64
+
+static int make_dir(const char *path, uint32_t admin_gid)
+{
+	char part[RUNDIR_PATH_BYTES];
+	mode_t mode = admin_gid == SETTINGS_NO_ID ? 0755 : 0750;
+
+	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return -errno;
+	}
+	if (mkdir(path, mode) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	if (admin_gid != SETTINGS_NO_ID && chown(path, (uid_t)-1, admin_gid) < 0)
+		return -errno;
+	return chmod(path, mode) < 0 ? -errno : 0;
+}
+
+static pid_t read_pid(int fd)
+{
+	char text[16] = "";
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		return 0;
+	return (pid_t)strtol(text, NULL, 10);
+}
+
+static int write_pid(int fd)
+{
+	if (ftruncate(fd, 0) < 0)
+		return -errno;
+	return dprintf(fd, "%d\n", getpid()) < 0 ? -errno : 0;
+}
+
+static bool is_at(int fd, const char *path)
+{
+	struct stat here, there;
+
+	return fstat(fd, &here) == 0 && lstat(path, &there) == 0 &&
+		here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+static int take_lock(struct rundir *r, pid_t *ret_holder)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	for (;;) {
+		OWNS_FD int fd = open(r->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+		if (fd < 0)
+			return -errno;
+		if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+			if (errno != EAGAIN && errno != EACCES)
+				return -errno;
+			*ret_holder = read_pid(fd);
+			return RUNDIR_TAKEN;
+		}
+		if (!is_at(fd, r->lock_path))
+			continue;
+		r->lock = base_steal_fd(&fd);
+		return write_pid(r->lock);
+	}
+}
+
+static int write_pid_file(const struct rundir *r)
+{
+	OWNS_FD int fd = -1;
+
+	unlink(r->pid_path);
+	fd = open(r->pid_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	return fd < 0 ? -errno : write_pid(fd);
+}
+
+static int open_control(struct rundir *r, const struct settings *s)
+{
+	bool group = s->admin_gid != SETTINGS_NO_ID;
+
+	return unixsock_open(&r->control, r->control_path, group ? 0660 : 0600, SETTINGS_NO_ID,
+		s->admin_gid, CONTROL_BACKLOG);
+}
+
+int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
+	const char **ret_what)
+{
+	const char *dir = settings_text(s, s->run_dir);
+	int answer;
+
+	*r = (struct rundir){.lock = -1, .control.fd = -1};
+	r->control_path = settings_text(s, s->control_socket);
+	snprintf(r->lock_path, sizeof(r->lock_path), "%s/dispatcher.lock", dir);
+	snprintf(r->pid_path, sizeof(r->pid_path), "%s/dispatcher.pid", dir);
+	*ret_what = dir;
+	if (strlen(dir) > RUNDIR_PATH_BYTES - 32)
+		return -ENAMETOOLONG;
+	answer = make_dir(dir, s->admin_gid);
+	if (!answer) {
+		*ret_what = r->lock_path;
+		answer = take_lock(r, ret_holder);
+	}
+	if (!answer) {
+		*ret_what = r->pid_path;
+		answer = write_pid_file(r);
+	}
+	if (!answer) {
+		*ret_what = r->control_path;
+		answer = open_control(r, s);
+	}
+	if (answer)
+		rundir_close(r);
+	return answer;
+}
+
+void rundir_close(struct rundir *r)
+{
+	unixsock_close(&r->control, r->control_path);
+	if (r->lock < 0)
+		return;
+	unlink(r->pid_path);
+	unlink(r->lock_path);
+	base_close(&r->lock);
+}

@@ -1,0 +1,27 @@
+/* RUN_DIR: one dispatcher at a time (lock), its pid, its control socket. */
+#ifndef SUPERVISOR_RUNDIR_H
+#define SUPERVISOR_RUNDIR_H
+
+#include "config/settings.h"
+#include "dispatcher/supervisor/unixsock.h"
+
+#define RUNDIR_PATH_BYTES 512
+
+struct rundir {
+	int lock; /* -1: not ours */
+	char lock_path[RUNDIR_PATH_BYTES], pid_path[RUNDIR_PATH_BYTES];
+	const char *control_path;
+	struct unixsock control;
+};
+
+enum rundir_answer {
+	RUNDIR_TAKEN = 1, /* another dispatcher runs with this RUN_DIR; nothing was touched */
+};
+
+/* Makes the directory, takes the lock, writes the pid, listens on the control socket. RUNDIR_TAKEN
+ * names the other's pid (0: unknown). 0, RUNDIR_TAKEN or -errno with *ret_what the path of the matter. */
+int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
+	const char **ret_what);
+void rundir_close(struct rundir *r); /* removes what it made, except the directory */
+
+#endif

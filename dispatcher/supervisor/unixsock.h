@@ -1,0 +1,22 @@
+/* Unix-domain stream listeners at a path: never takes one over that somebody serves, never leaves a
+ * moment without one, removes only its own. */
+#ifndef SUPERVISOR_UNIXSOCK_H
+#define SUPERVISOR_UNIXSOCK_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct unixsock {
+	int fd; /* -1: none */
+	dev_t dev;
+	ino_t ino; /* of the path, so that no other's socket is ever removed */
+};
+
+/* uid and gid: SETTINGS_NO_ID stays as it is. 0; -EADDRINUSE: somebody serves there; -EEXIST: something
+ * stands there that is no socket; -ENAMETOOLONG; or another -errno. */
+int unixsock_open(struct unixsock *s, const char *path, uint32_t mode, uint32_t uid, uint32_t gid,
+	int backlog);
+void unixsock_unlink(struct unixsock *s, const char *path); /* new clients find nothing; fd stays */
+void unixsock_close(struct unixsock *s, const char *path);
+
+#endif
