@@ -1,0 +1,339 @@
+/* A service is open with every listener that its host can have, or it has none at all: a port with
+ * nobody behind it would swallow clients. What cannot be opened is tried again, and logged once for as
+ * long as the reason stays the same.
+ *
+ *     CLOSED -> OPEN -> CLOSING -> CLOSED
+ *       |       |  ^       ^
+ *       +-> FAILED-+-------+          (FAILED -> CLOSED when nothing of it is left)
+ */
+#include "dispatcher/supervisor/services.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "dispatcher/supervisor/binding.h"
+#include "dispatcher/supervisor/outlet.h"
+#include "dispatcher/supervisor/watch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define RETRY_MS 5000
+
+struct service {
+	struct news news;
+	struct services *all;
+	const struct service_settings *settings;
+	const char *name;
+	uint32_t index;
+	enum link_service_state state;
+	struct binding *bindings; /* one for each listener of the settings */
+	uint32_t open_count;
+	uint32_t said; /* records of the present state that the acceptor has; 0: none */
+	uint64_t deadline_ms;
+	struct timer *retry;
+	char why[LINK_TEXT_BYTES];
+};
+
+struct services {
+	const struct settings *settings;
+	struct outlet *outlet;
+	uint32_t count;
+	struct service services[];
+};
+
+static const unsigned may_follow[] = {
+	[LINK_CLOSED] = BIT(LINK_OPEN) | BIT(LINK_FAILED),
+	[LINK_OPEN] = BIT(LINK_FAILED) | BIT(LINK_CLOSING),
+	[LINK_FAILED] = BIT(LINK_OPEN) | BIT(LINK_FAILED) | BIT(LINK_CLOSING) | BIT(LINK_CLOSED),
+	[LINK_CLOSING] = BIT(LINK_CLOSED),
+};
+
+static void service_announce(struct service *svc)
+{
+	svc->said = 0;
+	outlet_push(svc->all->outlet, &svc->news);
+}
+
+static void service_set(struct service *svc, enum link_service_state state)
+{
+	ASSERT(may_follow[svc->state] & BIT(state));
+	svc->state = state;
+	service_announce(svc);
+}
+
+static int say_state(struct service *svc, int fd)
+{
+	struct link_record r = {.type = LINK_SERVICE,
+		.service = svc->index,
+		.number = svc->state,
+		.listener_count = svc->state == LINK_OPEN ? svc->open_count : 0,
+		.deadline_ms = svc->deadline_ms};
+
+	if (svc->state == LINK_FAILED)
+		snprintf(r.text, sizeof(r.text), "%s", svc->why);
+	return link_send(fd, &r, NULL, 0);
+}
+
+static int say_listener(struct service *svc, uint32_t index, int fd)
+{
+	struct link_record r = {.type = LINK_LISTENER, .service = svc->index, .number = index};
+
+	if (svc->bindings[index].sock.fd < 0)
+		return 0;
+	return link_send(fd, &r, &svc->bindings[index].sock.fd, 1);
+}
+
+/* A closing service whose listeners are still there names them too: a new acceptor has to drain them. */
+static bool has_listeners_to_say(const struct service *svc)
+{
+	return svc->state == LINK_OPEN || svc->state == LINK_CLOSING;
+}
+
+static int say_service(struct news *news, int fd)
+{
+	struct service *svc = (struct service *)news;
+	uint32_t records = 1;
+
+	if (has_listeners_to_say(svc))
+		records += svc->settings->listeners.count;
+	for (; svc->said < records; svc->said++) {
+		int answer = svc->said ? say_listener(svc, svc->said - 1, fd) : say_state(svc, fd);
+
+		if (answer)
+			return answer;
+	}
+	return 0;
+}
+
+static void close_listeners(struct service *svc)
+{
+	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
+		binding_close(&svc->bindings[i]);
+	svc->open_count = 0;
+}
+
+/* The same reason as before is not logged again: why may have grown by who holds the port. */
+static void fail(struct service *svc, const char *why, pid_t owner)
+{
+	char quoted[LOG_QUOTE_BYTES];
+	bool known = svc->state == LINK_FAILED && strncmp(svc->why, why, strlen(why)) == 0;
+
+	close_listeners(svc);
+	if (!known) {
+		if (owner)
+			snprintf(svc->why, sizeof(svc->why), "%.200s (pid %d listens there)", why, owner);
+		else
+			snprintf(svc->why, sizeof(svc->why), "%s", why);
+		log_event(EV_SERVICE_FAILED, "service=%s why=%s retry_ms=%d", svc->name,
+			log_quote(svc->why, quoted), RETRY_MS);
+		service_set(svc, LINK_FAILED);
+	}
+	timer_in(svc->retry, RETRY_MS);
+}
+
+static bool image_is_usable(struct service *svc, char *ret_why, size_t size)
+{
+	const char *image = settings_text(svc->all->settings, svc->settings->image);
+	struct stat st;
+	const char *why = NULL;
+
+	if (!image)
+		why = "not set";
+	else if (stat(image, &st) < 0)
+		why = strerror(errno);
+	else if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		why = "not an executable file";
+	if (why)
+		snprintf(ret_why, size, "IMAGE %s: %s", image ? image : "", why);
+	return !why;
+}
+
+static bool open_listener(struct service *svc, uint32_t index)
+{
+	const struct settings *s = svc->all->settings;
+	const struct settings_listener *l = &settings_listeners(s, svc->settings)[index];
+	int answer = binding_open(&svc->bindings[index], s, svc->settings, l);
+	char why[LINK_TEXT_BYTES];
+	pid_t owner = 0;
+
+	if (answer >= 0) {
+		svc->open_count += !answer;
+		return true;
+	}
+	snprintf(why, sizeof(why), "%.150s: %s", settings_text(s, l->name), strerror(-answer));
+	if (answer == -EADDRINUSE && l->addr.family != AF_UNIX && svc->state != LINK_FAILED)
+		owner = binding_owner(&l->addr);
+	fail(svc, why, owner);
+	return false;
+}
+
+static void log_listeners(const struct service *svc)
+{
+	const struct settings *s = svc->all->settings;
+
+	for (uint32_t i = 0; i < svc->settings->listeners.count; i++) {
+		const char *name = settings_text(s, svc->bindings[i].listener->name);
+
+		if (svc->bindings[i].sock.fd >= 0)
+			log_event(EV_SERVICE_OPEN, "service=%s listener=%s", svc->name, name);
+		else
+			log_event(EV_CONFIG_WARNING,
+				"text=\"service %s: %s left out: this host has no such address family\"",
+				svc->name, name);
+	}
+}
+
+static void open_service(struct service *svc)
+{
+	char why[LINK_TEXT_BYTES];
+
+	if (!image_is_usable(svc, why, sizeof(why))) {
+		fail(svc, why, 0);
+		return;
+	}
+	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
+		if (!open_listener(svc, i))
+			return;
+	if (!svc->open_count) {
+		fail(svc, "none of its addresses exists on this host", 0);
+		return;
+	}
+	log_listeners(svc);
+	service_set(svc, LINK_OPEN);
+}
+
+static void on_retry(void *user)
+{
+	struct service *svc = user;
+
+	if (svc->state == LINK_FAILED)
+		open_service(svc);
+}
+
+static int service_init(struct service *svc, struct services *all, uint32_t index,
+	struct uv_loop_s *loop)
+{
+	svc->all = all;
+	svc->index = index;
+	svc->settings = settings_service(all->settings, index);
+	svc->name = settings_text(all->settings, svc->settings->name);
+	svc->news.say = say_service;
+	svc->deadline_ms = CLOCK_NEVER;
+	svc->bindings = calloc(svc->settings->listeners.count + 1, sizeof(*svc->bindings));
+	if (!svc->bindings)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
+		svc->bindings[i].sock.fd = -1;
+	return timer_new(loop, on_retry, svc, &svc->retry);
+}
+
+int services_new(struct uv_loop_s *loop, const struct settings *s, struct outlet *outlet,
+	struct services **ret_services)
+{
+	uint32_t count = s->services.count;
+	struct services *all = calloc(1, sizeof(*all) + count * sizeof(all->services[0]));
+	int bad = 0;
+
+	if (!all)
+		return -ENOMEM;
+	all->settings = s;
+	all->outlet = outlet;
+	for (uint32_t i = 0; !bad && i < count; i++) {
+		all->count++;
+		bad = service_init(&all->services[i], all, i, loop);
+	}
+	if (bad)
+		services_free(all);
+	else
+		*ret_services = all;
+	return bad;
+}
+
+struct services *services_free(struct services *all)
+{
+	for (uint32_t i = 0; all && i < all->count; i++) {
+		struct service *svc = &all->services[i];
+
+		outlet_forget(all->outlet, &svc->news);
+		if (svc->bindings)
+			close_listeners(svc);
+		free(svc->bindings);
+		timer_free(svc->retry);
+	}
+	free(all);
+	return NULL;
+}
+
+void services_open(struct services *all)
+{
+	for (uint32_t i = 0; i < all->count; i++)
+		if (all->services[i].settings->enabled)
+			open_service(&all->services[i]);
+}
+
+uint32_t services_count(const struct services *all)
+{
+	return all->count;
+}
+
+const struct service_settings *services_settings(const struct services *all, uint32_t service)
+{
+	return all->services[service].settings;
+}
+
+enum link_service_state services_state(const struct services *all, uint32_t service)
+{
+	return all->services[service].state;
+}
+
+void services_failed(struct services *all, uint32_t service, const char *why)
+{
+	if (all->services[service].state == LINK_OPEN)
+		fail(&all->services[service], why, 0);
+}
+
+void services_closing(struct services *all, uint32_t service, uint64_t deadline_ms)
+{
+	struct service *svc = &all->services[service];
+
+	if (svc->state != LINK_OPEN && svc->state != LINK_FAILED)
+		return;
+	timer_stop(svc->retry);
+	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
+		binding_stop(&svc->bindings[i]);
+	svc->deadline_ms = deadline_ms;
+	service_set(svc, LINK_CLOSING);
+}
+
+void services_drained(struct services *all, uint32_t service)
+{
+	if (all->services[service].state == LINK_CLOSING)
+		close_listeners(&all->services[service]);
+}
+
+void services_closed(struct services *all, uint32_t service)
+{
+	struct service *svc = &all->services[service];
+
+	if (svc->state == LINK_CLOSED)
+		return;
+	timer_stop(svc->retry);
+	close_listeners(svc);
+	log_event(EV_SERVICE_CLOSED, "service=%s", svc->name);
+	service_set(svc, LINK_CLOSED);
+}
+
+bool services_all_closed(const struct services *all)
+{
+	for (uint32_t i = 0; i < all->count; i++)
+		if (all->services[i].state != LINK_CLOSED)
+			return false;
+	return true;
+}
+
+void services_announce(struct services *all)
+{
+	for (uint32_t i = 0; i < all->count; i++)
+		service_announce(&all->services[i]);
+}
