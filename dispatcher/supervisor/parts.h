@@ -1,0 +1,24 @@
+/* What a worker is connected by: the supervisor makes it before the worker, and keeps it until the
+ * acceptor has settled the worker's end, so that nothing unread dies with a process. */
+#ifndef SUPERVISOR_PARTS_H
+#define SUPERVISOR_PARTS_H
+
+#include <stdint.h>
+
+struct parts {
+	int channel;	    /* the acceptor's end, shut for reading */
+	int channel_worker; /* the worker's end: kept, so that unread offers live on */
+	int page;
+	int bell;     /* doorbell, the reading end */
+	int bell_out; /* the worker's; closed once it runs */
+	int log;      /* log pipe, the reading end */
+	int log_out;  /* the worker's; closed once it runs */
+};
+
+#define PARTS_NONE ((struct parts){-1, -1, -1, -1, -1, -1, -1})
+
+int parts_make(struct parts *p, uint32_t ring_len); /* 0, or -errno with nothing made */
+void parts_given(struct parts *p);		    /* the worker has its own: close bell_out, log_out */
+void parts_close(struct parts *p);
+
+#endif
