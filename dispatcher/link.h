@@ -73,7 +73,8 @@ struct link_record {
 };
 
 /* What the thief has moved, in shared memory made by the supervisor, written by the thief. An entry is
- * complete before count says so. */
+ * complete before count says so, and counts before its socket is sent: with LINK_THEFT_FAILED the
+ * entries of the last message (at most MSG_MAX_CONNS, all of one target) may never have got there. */
 struct link_loot {
 	_Atomic uint32_t count;
 	_Atomic uint32_t emptied; /* 1: the victim's queue was seen empty */
@@ -81,6 +82,9 @@ struct link_loot {
 		uint32_t conn; /* connection slot */
 		uint32_t target; /* index in targets; LINK_TARGETS: put back into the victim's channel */
 	} moved[LINK_STOLEN_MAX];
+	/* between thief and supervisor, of no meaning to the acceptor: see supervisor/thief.h */
+	_Atomic uint32_t phase;
+	_Atomic uint64_t reading_ms;
 };
 
 /* Sends a record with descriptors (borrowed). As chan_send. */

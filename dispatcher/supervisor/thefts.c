@@ -1,0 +1,300 @@
+/* A thief may be stopped for ever by a hostile worker that holds the lock of its own socket, so it is
+ * a process that can be left behind. It is not killed then: once the worker is dead the lock is free,
+ * the thief's read ends, and it puts back what it got. Killed in that moment it would take sockets with
+ * it. Until it has gone, the next theft from the same worker waits, or it would find the queue empty.
+ *
+ *     NONE -> RUNS -> ENDED (result announced until seen) -> NONE
+ *      +-> WAITS (an abandoned thief is still there) -> RUNS
+ */
+#include "dispatcher/supervisor/thefts.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/page.h"
+#include "dispatcher/supervisor/child.h"
+#include "dispatcher/supervisor/launch.h"
+#include "dispatcher/supervisor/outlet.h"
+#include "dispatcher/supervisor/thief.h"
+#include "dispatcher/supervisor/watch.h"
+#include "dispatcher/supervisor/workers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define READ_LIMIT_MS 100 /* one read of the queue takes longer: the worker holds the lock */
+#define LOOK_MS 25
+#define THEFT_LIMIT_MS 5000 /* of a thief that does not even read */
+
+enum theft_state { THEFT_NONE, THEFT_WAITS, THEFT_RUNS, THEFT_ENDED };
+
+struct theft {
+	struct news news;
+	struct thefts *all;
+	enum theft_state state;
+	uint32_t slot, serial, target_count;
+	struct link_target targets[LINK_TARGETS];
+	enum link_theft result;
+	int loot_fd;
+	struct link_loot *loot;
+	uint64_t started_ms;
+	struct child *child; /* also of an abandoned thief, whatever the state */
+	struct timer *look;
+};
+
+struct thefts {
+	struct thefts_world world;
+	uint32_t count;
+	struct theft *thefts[]; /* by slot; NULL until there is one */
+};
+
+static const unsigned may_follow[] = {
+	[THEFT_NONE] = BIT(THEFT_WAITS) | BIT(THEFT_RUNS),
+	[THEFT_WAITS] = BIT(THEFT_RUNS),
+	[THEFT_RUNS] = BIT(THEFT_ENDED),
+	[THEFT_ENDED] = BIT(THEFT_NONE),
+};
+
+static void theft_set(struct theft *t, enum theft_state state)
+{
+	ASSERT(may_follow[t->state] & BIT(state));
+	t->state = state;
+}
+
+static int say_theft(struct news *news, int fd)
+{
+	struct theft *t = (struct theft *)news;
+	bool ended = t->state == THEFT_ENDED;
+	struct link_record r = {.type = ended ? LINK_STOLEN : LINK_STEALING,
+		.slot = t->slot,
+		.serial = t->serial,
+		.status = (int32_t)t->result,
+		.target_count = t->target_count};
+
+	if (t->state == THEFT_NONE)
+		return 0;
+	memcpy(r.targets, t->targets, sizeof(r.targets));
+	return link_send(fd, &r, &t->loot_fd, ended && t->loot_fd >= 0);
+}
+
+static void drop_loot(struct theft *t)
+{
+	if (t->loot)
+		munmap(t->loot, sizeof(*t->loot));
+	t->loot = NULL;
+	base_close(&t->loot_fd);
+}
+
+static void end_theft(struct theft *t, enum link_theft result)
+{
+	timer_stop(t->look);
+	t->result = result;
+	theft_set(t, THEFT_ENDED);
+	outlet_push(t->all->world.outlet, &t->news);
+}
+
+/* --- the process --- */
+
+static void start(struct theft *t);
+
+static void on_child(void *user, int status)
+{
+	struct theft *t = user;
+
+	t->child = NULL;
+	if (t->state == THEFT_RUNS)
+		end_theft(t, status ? LINK_THEFT_FAILED : LINK_THEFT_DONE);
+	else if (t->state == THEFT_WAITS)
+		start(t);
+}
+
+static bool abandon(struct theft *t)
+{
+	uint32_t phase = THIEF_READS;
+
+	return atomic_compare_exchange_strong(&t->loot->phase, &phase, THIEF_ABANDONED);
+}
+
+static void on_look(void *user)
+{
+	struct theft *t = user;
+	uint64_t now = clock_mono_ms();
+	bool reads = atomic_load(&t->loot->phase) == THIEF_READS;
+
+	if (reads && now >= atomic_load(&t->loot->reading_ms) + READ_LIMIT_MS && abandon(t)) {
+		end_theft(t, LINK_THEFT_HUNG);
+		return;
+	}
+	if (!reads && now >= t->started_ms + THEFT_LIMIT_MS && t->child)
+		child_signal(t->child, SIGKILL);
+	timer_in(t->look, LOOK_MS);
+}
+
+static int make_loot(struct theft *t)
+{
+	t->loot_fd = page_memory("loot", sizeof(*t->loot));
+	if (t->loot_fd < 0) {
+		int bad = t->loot_fd;
+
+		t->loot_fd = -1;
+		return bad;
+	}
+	t->loot = page_map(t->loot_fd, sizeof(*t->loot), 1);
+	return t->loot ? 0 : -errno;
+}
+
+/* A target that is not there any more gets no room; its place in the list stays. */
+static int launch_thief(struct theft *t, const struct parts *victim, int null)
+{
+	const struct thefts_world *w = &t->all->world;
+	int fds[SPEC_MAX_FDS] = {null, w->log, w->log, victim->channel_worker, victim->channel,
+		t->loot_fd};
+	const char *arguments[LINK_TARGETS + 2] = {"--role=thief"};
+	char rooms[LINK_TARGETS][12];
+	struct launch l = {.title = "dispatcher: thief",
+		.image = LAUNCH_SELF,
+		.arguments = arguments,
+		.uid = w->settings->uid,
+		.gid = w->settings->gid,
+		.umask = 077,
+		.fds = fds,
+		.fd_count = THIEF_TARGETS + t->target_count};
+	pid_t pid;
+	int bad;
+
+	l.limits[RLIMIT_NOFILE] = (struct spec_limit){1, w->nofile, w->nofile};
+	for (uint32_t i = 0; i < t->target_count; i++) {
+		const struct parts *target = workers_parts(w->workers, t->targets[i].slot);
+
+		snprintf(rooms[i], sizeof(rooms[i]), "%u", target ? t->targets[i].room : 0);
+		arguments[i + 1] = rooms[i];
+		fds[THIEF_TARGETS + i] = target ? target->channel : null;
+	}
+	bad = launch(&l, &pid, NULL);
+	return bad ? bad : child_watch(w->children, pid, on_child, t, &t->child);
+}
+
+static void start(struct theft *t)
+{
+	const struct parts *victim = workers_parts(t->all->world.workers, t->slot);
+	OWNS_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int bad = victim && null >= 0 ? make_loot(t) : -ENOENT;
+
+	theft_set(t, THEFT_RUNS);
+	t->started_ms = clock_mono_ms();
+	if (!bad)
+		bad = launch_thief(t, victim, null);
+	if (bad)
+		end_theft(t, LINK_THEFT_FAILED);
+	else
+		timer_in(t->look, LOOK_MS);
+}
+
+/* --- orders --- */
+
+static bool is_sound(const struct thefts *all, const struct link_record *order)
+{
+	const struct workers *workers = all->world.workers;
+
+	if (order->slot >= all->count || !workers_parts(workers, order->slot) ||
+		order->target_count > LINK_TARGETS)
+		return false;
+	for (uint32_t i = 0; i < order->target_count; i++) {
+		uint32_t slot = order->targets[i].slot;
+
+		if (slot >= all->count || slot == order->slot ||
+			workers_service(workers, slot) != workers_service(workers, order->slot))
+			return false;
+	}
+	return true;
+}
+
+static struct theft *theft_of(struct thefts *all, uint32_t slot)
+{
+	struct theft *t = all->thefts[slot];
+
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (!t || timer_new(all->world.loop, on_look, t, &t->look)) {
+		free(t);
+		return NULL;
+	}
+	t->all = all;
+	t->slot = slot;
+	t->news.say = say_theft;
+	t->loot_fd = -1;
+	all->thefts[slot] = t;
+	return t;
+}
+
+void thefts_steal(struct thefts *all, const struct link_record *order)
+{
+	struct theft *t = is_sound(all, order) ? theft_of(all, order->slot) : NULL;
+
+	if (!t)
+		return;
+	if (t->serial != order->serial)
+		thefts_seen(all, order->slot); /* another worker's: nobody asks for it any more */
+	if (t->state != THEFT_NONE) {
+		outlet_push(all->world.outlet, &t->news);
+		return;
+	}
+	t->serial = order->serial;
+	t->target_count = order->target_count;
+	memcpy(t->targets, order->targets, sizeof(t->targets));
+	if (t->child)
+		theft_set(t, THEFT_WAITS);
+	else
+		start(t);
+}
+
+void thefts_seen(struct thefts *all, uint32_t slot)
+{
+	struct theft *t = slot < all->count ? all->thefts[slot] : NULL;
+
+	if (!t || t->state != THEFT_ENDED)
+		return;
+	outlet_forget(all->world.outlet, &t->news);
+	drop_loot(t);
+	theft_set(t, THEFT_NONE);
+}
+
+void thefts_announce(struct thefts *all)
+{
+	for (uint32_t i = 0; i < all->count; i++)
+		if (all->thefts[i] && all->thefts[i]->state != THEFT_NONE)
+			outlet_push(all->world.outlet, &all->thefts[i]->news);
+}
+
+int thefts_new(const struct thefts_world *world, struct thefts **ret_thefts)
+{
+	uint32_t count = workers_slots(world->workers);
+	struct thefts *all = calloc(1, sizeof(*all) + count * sizeof(all->thefts[0]));
+
+	if (!all)
+		return -ENOMEM;
+	all->world = *world;
+	all->count = count;
+	*ret_thefts = all;
+	return 0;
+}
+
+struct thefts *thefts_free(struct thefts *all)
+{
+	for (uint32_t i = 0; all && i < all->count; i++) {
+		struct theft *t = all->thefts[i];
+
+		if (!t)
+			continue;
+		outlet_forget(all->world.outlet, &t->news);
+		drop_loot(t);
+		timer_free(t->look);
+		free(t);
+	}
+	free(all);
+	return NULL;
+}

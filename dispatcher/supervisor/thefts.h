@@ -1,0 +1,34 @@
+/* Thefts under way and their results: one thief process per robbed worker, never waited for. */
+#ifndef SUPERVISOR_THEFTS_H
+#define SUPERVISOR_THEFTS_H
+
+#include "dispatcher/link.h"
+
+struct children;
+struct outlet;
+struct settings;
+struct thefts;
+struct uv_loop_s;
+struct workers;
+
+struct thefts_world {
+	struct uv_loop_s *loop;
+	const struct settings *settings;
+	struct children *children;
+	struct workers *workers;
+	struct outlet *outlet;
+	uint64_t nofile; /* RLIMIT_NOFILE of a thief: bounds the descriptors in flight */
+	int log;	 /* where its complaints go */
+};
+
+int thefts_new(const struct thefts_world *world, struct thefts **ret_thefts);
+struct thefts *thefts_free(struct thefts *all); /* thieves under way are left to end by themselves */
+
+/* Orders of the acceptor: LINK_STEAL and LINK_STOLEN_SEEN; what makes no sense is ignored. */
+void thefts_steal(struct thefts *all, const struct link_record *order);
+void thefts_seen(struct thefts *all, uint32_t slot);
+
+/* Tells the acceptor everything again. */
+void thefts_announce(struct thefts *all);
+
+#endif
