@@ -1,0 +1,51 @@
+/* What the supervisor holds: shared by its start (supervisor.c), the acceptor's orders (orders.c) and
+ * its end (stop.c), by nobody else. */
+#ifndef SUPERVISOR_STATE_H
+#define SUPERVISOR_STATE_H
+
+#include "dispatcher/link.h"
+#include "dispatcher/supervisor/reader.h"
+#include "dispatcher/supervisor/rundir.h"
+
+#include <stdbool.h>
+#include <sys/resource.h>
+#include <uv.h>
+
+enum sv_signal { SV_TERM, SV_INT, SV_HUP, SV_USR1, SV_CHLD, SV_SIGNALS };
+
+/*   RUNS -> DRAINS -> (all services closed) -> ENDS (acceptor, then logger)
+ *     +-----> KILLS ----+                 DRAINS -> KILLS: told so, or the deadline passed
+ */
+enum sv_phase { SV_RUNS, SV_DRAINS, SV_KILLS, SV_ENDS };
+
+struct sv {
+	uv_loop_t loop;
+	uv_signal_t signals[SV_SIGNALS];
+	struct reader_result config;
+	const struct settings *settings; /* config.settings */
+	struct rlimit nofile;		 /* as we were started with */
+	uint64_t started_ms, started_wall_ms;
+	struct rundir rundir;
+	int ledger_fd, bells_fd, bells_readonly_fd;
+	struct children *children;
+	struct logs *logs;
+	struct baton *baton;
+	struct services *services;
+	struct workers *workers;
+	struct thefts *thefts;
+	enum sv_phase phase;
+	bool *idle; /* by service: closing, and the acceptor knows no worker of it any more */
+	struct timer *limit;
+};
+
+/* orders.c */
+void sv_announce(void *user);
+void sv_order(void *user, const struct link_record *order);
+
+/* stop.c */
+void sv_drain(struct sv *sv, const char *by);
+void sv_kill(struct sv *sv, const char *by);
+void sv_look(struct sv *sv); /* a worker ended, a service became idle: is it time to go on? */
+void sv_on_limit(void *user);
+
+#endif

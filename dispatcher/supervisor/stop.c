@@ -1,0 +1,132 @@
+/* The end: services close and drain, then acceptor, then logger, so that who serves and who tells about
+ * it outlive what they serve. The acceptor sees to the workers' deadlines; the limit here is a safety
+ * net behind the last of them. */
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "dispatcher/supervisor/baton.h"
+#include "dispatcher/supervisor/logs.h"
+#include "dispatcher/supervisor/services.h"
+#include "dispatcher/supervisor/state.h"
+#include "dispatcher/supervisor/watch.h"
+#include "dispatcher/supervisor/workers.h"
+
+#include <inttypes.h>
+
+#define GRACE_MS 5000
+
+static const unsigned may_follow[] = {
+	[SV_RUNS] = BIT(SV_DRAINS) | BIT(SV_KILLS),
+	[SV_DRAINS] = BIT(SV_KILLS) | BIT(SV_ENDS),
+	[SV_KILLS] = BIT(SV_ENDS),
+	[SV_ENDS] = 0,
+};
+
+static void set_phase(struct sv *sv, enum sv_phase phase)
+{
+	ASSERT(may_follow[sv->phase] & BIT(phase));
+	sv->phase = phase;
+}
+
+static void on_logger_gone(void *user)
+{
+	struct sv *sv = user;
+
+	uv_stop(&sv->loop);
+}
+
+static void on_acceptor_gone(void *user)
+{
+	struct sv *sv = user;
+
+	log_event(EV_STOPPED, "pid=%d", getpid());
+	logs_stop(sv->logs, on_logger_gone, sv);
+}
+
+static void end(struct sv *sv)
+{
+	set_phase(sv, SV_ENDS);
+	timer_stop(sv->limit);
+	baton_stop(sv->baton, on_acceptor_gone, sv);
+}
+
+/* Killed, it needs no acceptor to say that nobody is left. */
+static bool is_finished(const struct sv *sv, uint32_t service)
+{
+	return services_state(sv->services, service) == LINK_CLOSING &&
+		!workers_live(sv->workers, service) &&
+		(sv->idle[service] || sv->phase == SV_KILLS);
+}
+
+void sv_look(struct sv *sv)
+{
+	if (sv->phase != SV_DRAINS && sv->phase != SV_KILLS)
+		return;
+	for (uint32_t i = 0; i < services_count(sv->services); i++)
+		if (is_finished(sv, i))
+			services_closed(sv->services, i);
+	if (services_all_closed(sv->services))
+		end(sv);
+}
+
+/* Past the limit of a drain come the kills; past the limit of these, what cannot even be killed stays
+ * behind. */
+void sv_on_limit(void *user)
+{
+	struct sv *sv = user;
+
+	if (sv->phase == SV_DRAINS)
+		sv_kill(sv, "limit");
+	else
+		end(sv);
+}
+
+static uint64_t deadline_of(uint64_t now_ms, uint64_t wait_ms)
+{
+	return wait_ms ? now_ms + wait_ms : CLOCK_NEVER;
+}
+
+/* Closes all services. Returns the last of their deadlines, with the time for KILL behind TERM. */
+static uint64_t close_services(struct sv *sv, bool at_once)
+{
+	uint64_t now = clock_mono_ms(), last = now;
+
+	for (uint32_t i = 0; i < services_count(sv->services); i++) {
+		const struct service_settings *svc = services_settings(sv->services, i);
+		uint64_t deadline = at_once ? now : deadline_of(now, svc->shutdown_ms);
+
+		if (services_state(sv->services, i) == LINK_FAILED && !workers_live(sv->workers, i))
+			services_closed(sv->services, i);
+		else
+			services_closing(sv->services, i, deadline);
+		last = MAX(last, deadline == CLOCK_NEVER ? CLOCK_NEVER : deadline + svc->kill_ms);
+	}
+	return last;
+}
+
+void sv_drain(struct sv *sv, const char *by)
+{
+	uint64_t last;
+
+	if (sv->phase != SV_RUNS)
+		return;
+	set_phase(sv, SV_DRAINS);
+	log_event(EV_STOPPING, "by=%s deadline_ms=%" PRIu64, by, sv->settings->shutdown_ms);
+	last = close_services(sv, false);
+	if (last != CLOCK_NEVER)
+		timer_in(sv->limit, last - clock_mono_ms() + GRACE_MS);
+	sv_look(sv);
+}
+
+void sv_kill(struct sv *sv, const char *by)
+{
+	if (sv->phase != SV_RUNS && sv->phase != SV_DRAINS)
+		return;
+	log_event(EV_STOPPING, "by=%s deadline_ms=0", by);
+	if (sv->phase == SV_RUNS)
+		close_services(sv, true);
+	set_phase(sv, SV_KILLS);
+	workers_kill_all(sv->workers);
+	timer_in(sv->limit, GRACE_MS);
+	sv_look(sv);
+}

@@ -1,0 +1,385 @@
+/* The start of everything, and the loop. It reads no network byte, parses nothing, and starts only what
+ * its configuration names. What can fail is done before anything is visible: a second start, or a wrong
+ * configuration, touches nothing. */
+#include "dispatcher/supervisor/supervisor.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/ledger.h"
+#include "common/log.h"
+#include "common/page.h"
+#include "dispatcher/supervisor/baton.h"
+#include "dispatcher/supervisor/child.h"
+#include "dispatcher/supervisor/launch.h"
+#include "dispatcher/supervisor/logs.h"
+#include "dispatcher/supervisor/services.h"
+#include "dispatcher/supervisor/state.h"
+#include "dispatcher/supervisor/thefts.h"
+#include "dispatcher/supervisor/watch.h"
+#include "dispatcher/supervisor/workers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define SUPERVISOR_OOM_SCORE "-900"
+#define FDS_BESIDE 256	 /* of any of our processes, beside workers and listeners */
+#define FDS_PER_WORKER 9 /* channel, its other end, page, doorbell, log, pidfd, loot, birth, spare */
+
+/* --- configuration --- */
+
+static void tell(void *user, enum load_severity severity, const char *text)
+{
+	char quoted[LOG_QUOTE_BYTES];
+
+	log_quote(text, quoted);
+	if (severity == LOAD_NOT_ENFORCED)
+		log_event(EV_NOT_ENFORCED, "text=%s", quoted);
+	else if (severity == LOAD_WARNING)
+		log_event(EV_CONFIG_WARNING, "text=%s", quoted);
+	else
+		log_event(EV_CONFIG_ERROR, "text=%s", quoted);
+}
+
+/* An enum supervisor_exit. */
+static int read_config(struct sv *sv, const char *path)
+{
+	int status = 0, answer = reader_read(path, tell, NULL, &sv->config, &status);
+
+	sv->settings = sv->config.settings;
+	if (!answer)
+		return SUPERVISOR_DONE;
+	if (answer == READER_REFUSED)
+		return SUPERVISOR_CONFIGURATION;
+	if (answer == READER_CRASHED)
+		log_event(EV_INTERNAL, "where=configuration why=\"its reader ended with status %d\"",
+			status);
+	else
+		log_event(EV_INTERNAL, "where=configuration why=\"%s\"", strerror(-answer));
+	return SUPERVISOR_FAILED;
+}
+
+static uint32_t all_worker_slots(const struct settings *s)
+{
+	uint32_t slots = 0;
+
+	for (uint32_t i = 0; i < s->services.count; i++)
+		slots += settings_worker_slots(settings_service(s, i));
+	return slots;
+}
+
+static uint32_t all_conn_slots(const struct settings *s)
+{
+	uint32_t slots = 0;
+
+	for (uint32_t i = 0; i < s->services.count; i++)
+		slots += settings_conn_slots(settings_service(s, i));
+	return slots;
+}
+
+/* --- the process --- */
+
+static uint64_t descriptors_needed(const struct settings *s)
+{
+	uint64_t needed = FDS_BESIDE;
+
+	for (uint32_t i = 0; i < s->services.count; i++) {
+		const struct service_settings *svc = settings_service(s, i);
+		uint64_t slots = settings_worker_slots(svc);
+
+		needed += slots * FDS_PER_WORKER + svc->listeners.count;
+	}
+	return needed;
+}
+
+/* Unread offers are descriptors in flight, which unix(7) limits by the sender's RLIMIT_NOFILE. */
+static uint64_t acceptor_descriptors(const struct sv *sv)
+{
+	const struct settings *s = sv->settings;
+	uint64_t needed = descriptors_needed(s);
+	struct rlimit now;
+
+	for (uint32_t i = 0; i < s->services.count; i++) {
+		const struct service_settings *svc = settings_service(s, i);
+
+		needed += (uint64_t)settings_worker_slots(svc) * svc->max_handoffs;
+	}
+	getrlimit(RLIMIT_NOFILE, &now);
+	return geteuid() == 0 ? MAX(needed, (uint64_t)sv->nofile.rlim_cur) : (uint64_t)now.rlim_max;
+}
+
+static void raise_descriptors(struct sv *sv)
+{
+	struct rlimit wanted;
+
+	getrlimit(RLIMIT_NOFILE, &sv->nofile);
+	wanted = sv->nofile;
+	if (geteuid() == 0)
+		wanted.rlim_max = MAX(wanted.rlim_max, descriptors_needed(sv->settings));
+	wanted.rlim_cur = wanted.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &wanted) < 0) {
+		wanted.rlim_cur = wanted.rlim_max = sv->nofile.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &wanted);
+	}
+}
+
+static void settle_process(struct sv *sv)
+{
+	OWNS_FD int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	raise_descriptors(sv);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	signal(SIGPIPE, SIG_IGN);
+	umask(022);
+	if (score >= 0 && geteuid() == 0)
+		dprintf(score, SUPERVISOR_OOM_SCORE);
+	if (chdir("/") < 0)
+		log_event(EV_INTERNAL, "where=chdir why=\"%s\"", strerror(errno));
+}
+
+static int take_rundir(struct sv *sv)
+{
+	pid_t holder = 0;
+	const char *what = "";
+	int answer = rundir_open(&sv->rundir, sv->settings, &holder, &what);
+
+	if (answer == RUNDIR_TAKEN)
+		fprintf(stderr, "dispatcher: already running as process %d (%s)\n", holder,
+			settings_text(sv->settings, sv->settings->run_dir));
+	else if (answer)
+		fprintf(stderr, "dispatcher: %s: %s\n", what, strerror(-answer));
+	return answer ? -1 : 0;
+}
+
+/* --- shared memory --- */
+
+static int make_ledger(struct sv *sv)
+{
+	const struct settings *s = sv->settings;
+	uint32_t workers = all_worker_slots(s), conns = all_conn_slots(s);
+	size_t bytes = ledger_bytes(s->services.count, workers, conns);
+	void *memory;
+
+	sv->ledger_fd = page_memory("ledger", bytes);
+	if (sv->ledger_fd < 0)
+		return sv->ledger_fd;
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, sv->ledger_fd, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	ledger_format(memory, s->services.count, workers, conns);
+	munmap(memory, bytes);
+	return 0;
+}
+
+static int make_bells(struct sv *sv)
+{
+	sv->bells_fd = page_memory("bells", page_bells_bytes(MAX(all_worker_slots(sv->settings), 1u)));
+	if (sv->bells_fd < 0)
+		return sv->bells_fd;
+	sv->bells_readonly_fd = page_readonly(sv->bells_fd);
+	return MIN(sv->bells_readonly_fd, 0);
+}
+
+/* --- signals --- */
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct sv *sv = handle->data;
+
+	switch (number) {
+	case SIGTERM:
+		sv_drain(sv, "SIGTERM");
+		break;
+	case SIGINT:
+		sv_kill(sv, "SIGINT");
+		break;
+	case SIGUSR1:
+		logs_reopen(sv->logs);
+		break;
+	case SIGHUP:
+		log_event(EV_CONFIG_WARNING, "text=\"SIGHUP: a changed configuration needs a restart\"");
+		break;
+	default:
+		children_sweep(sv->children);
+	}
+}
+
+static int watch_signals(struct sv *sv)
+{
+	static const int numbers[SV_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD};
+	int bad = 0;
+
+	for (int i = 0; !bad && i < SV_SIGNALS; i++) {
+		uv_signal_init(&sv->loop, &sv->signals[i]);
+		sv->signals[i].data = sv;
+		bad = uv_signal_start(&sv->signals[i], on_signal, numbers[i]);
+	}
+	return bad;
+}
+
+/* --- the parts --- */
+
+static void on_unusable(void *user, uint32_t service, int error, const char *why)
+{
+	struct sv *sv = user;
+
+	services_failed(sv->services, service, why);
+}
+
+static void on_exited(void *user, uint32_t service)
+{
+	sv_look(user);
+}
+
+static int make_baton(struct sv *sv, const struct supervisor_options *options)
+{
+	static const struct baton_ops ops = {.announce = sv_announce, .order = sv_order};
+	static const char *const role[] = {"--role=acceptor", NULL};
+	struct baton_world world = {.loop = &sv->loop,
+		.settings = sv->settings,
+		.children = sv->children,
+		.image = options->acceptor_image ? options->acceptor_image : LAUNCH_SELF,
+		.arguments = options->acceptor_image ? options->acceptor_arguments : role,
+		.settings_fd = sv->config.fd,
+		.ledger_fd = sv->ledger_fd,
+		.bells_fd = sv->bells_fd,
+		.control_fd = sv->rundir.control.fd,
+		.log_fd = logs_acceptor_fd(sv->logs),
+		.nofile = acceptor_descriptors(sv),
+		.created_ms = sv->started_ms,
+		.created_wall_ms = sv->started_wall_ms,
+		.ops = &ops,
+		.user = sv};
+
+	return baton_new(&world, &sv->baton);
+}
+
+static int make_workers(struct sv *sv)
+{
+	static const struct workers_ops ops = {.unusable = on_unusable, .exited = on_exited};
+	struct workers_world world = {.loop = &sv->loop,
+		.settings = sv->settings,
+		.children = sv->children,
+		.services = sv->services,
+		.outlet = baton_outlet(sv->baton),
+		.logs = sv->logs,
+		.bells = sv->bells_readonly_fd,
+		.nofile = sv->nofile,
+		.ops = &ops,
+		.user = sv};
+
+	return workers_new(&world, &sv->workers);
+}
+
+static int make_thefts(struct sv *sv)
+{
+	struct thefts_world world = {.loop = &sv->loop,
+		.settings = sv->settings,
+		.children = sv->children,
+		.workers = sv->workers,
+		.outlet = baton_outlet(sv->baton),
+		.nofile = acceptor_descriptors(sv),
+		.log = logs_acceptor_fd(sv->logs)};
+
+	return thefts_new(&world, &sv->thefts);
+}
+
+static int make_parts(struct sv *sv, const struct supervisor_options *options)
+{
+	int bad = children_new(&sv->loop, &sv->children);
+
+	if (!bad)
+		bad = logs_new(&sv->loop, sv->children, sv->settings, &sv->logs);
+	if (!bad)
+		bad = make_ledger(sv);
+	if (!bad)
+		bad = make_bells(sv);
+	if (!bad)
+		bad = make_baton(sv, options);
+	if (!bad)
+		bad = services_new(&sv->loop, sv->settings, baton_outlet(sv->baton), &sv->services);
+	if (!bad)
+		bad = make_workers(sv);
+	if (!bad)
+		bad = make_thefts(sv);
+	if (!bad)
+		bad = timer_new(&sv->loop, sv_on_limit, sv, &sv->limit);
+	if (!bad && !(sv->idle = calloc(sv->settings->services.count + 1, sizeof(*sv->idle))))
+		bad = -ENOMEM;
+	return bad ? bad : watch_signals(sv);
+}
+
+/* Backwards: what holds something of another goes first. */
+static void free_parts(struct sv *sv)
+{
+	log_to(STDERR_FILENO);
+	thefts_free(sv->thefts);
+	if (sv->workers)
+		workers_free(sv->workers);
+	if (sv->services)
+		services_free(sv->services);
+	baton_free(sv->baton);
+	if (sv->children)
+		children_free(sv->children);
+	logs_free(sv->logs);
+	timer_free(sv->limit);
+	free(sv->idle);
+	for (int i = 0; i < SV_SIGNALS; i++)
+		if (sv->signals[i].data)
+			uv_close((uv_handle_t *)&sv->signals[i], NULL);
+	uv_run(&sv->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&sv->loop);
+	base_close(&sv->ledger_fd);
+	base_close(&sv->bells_fd);
+	base_close(&sv->bells_readonly_fd);
+}
+
+static int run(struct sv *sv, const struct supervisor_options *options)
+{
+	char quoted[LOG_QUOTE_BYTES];
+	int bad = uv_loop_init(&sv->loop);
+
+	if (!bad)
+		bad = make_parts(sv, options);
+	if (bad) {
+		fprintf(stderr, "dispatcher: cannot start: %s\n", strerror(-bad));
+	} else {
+		logs_start(sv->logs);
+		log_to(logs_own_fd(sv->logs));
+		log_event(EV_START, "version=%s pid=%d config=%s", VERSION, getpid(),
+			log_quote(settings_text(sv->settings, sv->settings->config_file), quoted));
+		services_open(sv->services);
+		baton_start(sv->baton);
+		uv_run(&sv->loop, UV_RUN_DEFAULT);
+	}
+	free_parts(sv);
+	return bad ? SUPERVISOR_FAILED : SUPERVISOR_DONE;
+}
+
+int supervisor_main(const struct supervisor_options *options)
+{
+	struct sv sv = {.config.fd = -1,
+		.ledger_fd = -1,
+		.bells_fd = -1,
+		.bells_readonly_fd = -1,
+		.started_ms = clock_mono_ms(),
+		.started_wall_ms = clock_wall_ms()};
+	int status = read_config(&sv, options->config);
+
+	if (status)
+		return status;
+	log_set_debug(sv.settings->debug);
+	settle_process(&sv);
+	status = SUPERVISOR_FAILED;
+	if (!take_rundir(&sv)) {
+		status = run(&sv, options);
+		rundir_close(&sv.rundir);
+	}
+	munmap((void *)sv.settings, sv.settings->bytes);
+	base_close(&sv.config.fd);
+	return status;
+}
