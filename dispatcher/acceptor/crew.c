@@ -107,8 +107,6 @@ void crew_bury(struct service *svc, struct slot *s)
 static void spawn_failed(struct service *svc, struct slot *s, const struct link_record *r,
 	uint64_t now_ms)
 {
-	log_event(EV_WORKER_SPAWN_FAILED, "worker=%s/%u why=%s", svc->name, r->serial,
-		strerrorname_np(r->error) ? strerrorname_np(r->error) : "unknown");
 	uplink_release(svc->uplink, s->global, r->serial);
 	if (svc->active && service_pool_worker(s)->state == POOL_STARTING)
 		pool_spawn_failed(svc->pool, s->index, now_ms);

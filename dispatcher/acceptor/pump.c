@@ -125,7 +125,6 @@ void pump_run(struct service *svc, uint64_t now_ms)
 	serve_resume(svc, now_ms);
 	if (svc->drained && !svc->idle_told && !svc->attached) {
 		svc->idle_told = true;
-		log_event(EV_SERVICE_CLOSED, "service=%s", svc->name);
 		uplink_idle(svc->uplink, svc->index);
 	}
 }

@@ -1,0 +1,147 @@
+/* The daemon's command line. The same image is executed again for every other process of the dispatcher
+ * (acceptor, exec step, thief, logger), each a role that is no option for people. */
+#include "common/base.h"
+#include "config/load.h"
+#include "dispatcher/acceptor/acceptor.h"
+#include "dispatcher/supervisor/logger.h"
+#include "dispatcher/supervisor/execstep.h"
+#include "dispatcher/supervisor/supervisor.h"
+#include "dispatcher/supervisor/thief.h"
+#include "dispatcher/supervisor/title.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#define DEFAULT_CONFIG "/etc/dispatcher/dispatcher.cnf"
+#define EXIT_USAGE 2
+#define ROLE_OPTION "--role="
+
+static const char help[] =
+	"Usage: dispatcher [-t] [-c FILE]\n"
+	"Accepts connections on the ports of every service in FILE and hands each to one of that\n"
+	"service's worker processes. Stays in the foreground; SIGTERM drains and ends it.\n"
+	"\n"
+	"  -c FILE    configuration (default " DEFAULT_CONFIG ")\n"
+	"  -t         check the configuration, print what is in force, and exit\n"
+	"  --help     print this and exit\n"
+	"  --version  print the version and exit\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 wrong usage, 78 the configuration was refused.\n";
+
+struct role {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	bool has_title; /* argv[0] alone shall show in ps; the role itself needs no arguments */
+};
+
+static int be_acceptor(int argc, char **argv)
+{
+	return acceptor_main();
+}
+
+static const struct role roles[] = {
+	{"acceptor", be_acceptor, true},
+	{"logger", logger_main, true},
+	{"spawn", execstep_main, false},
+	{"thief", thief_main, false},
+};
+
+static const struct role *role_named(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++)
+		if (strcmp(roles[i].name, name) == 0)
+			return &roles[i];
+	return NULL;
+}
+
+static int run_role(const struct role *role, int argc, char **argv)
+{
+	OWNS_MEM char *title = strdup(argv[0]);
+
+	if (!role)
+		return EXIT_USAGE;
+	prctl(PR_SET_NAME, "dispatcher");
+	if (role->has_title && title)
+		title_set(argc, argv, title);
+	return role->main(argc, argv);
+}
+
+static void tell(void *user, enum load_severity severity, const char *text)
+{
+	static const char *const names[] = {[LOAD_NOT_ENFORCED] = "",
+		[LOAD_WARNING] = "warning: ",
+		[LOAD_ERROR] = ""};
+
+	fprintf(stderr, "%s%s\n", names[severity], text);
+}
+
+static int check(const char *path)
+{
+	OWNS_MEM struct settings *s = NULL;
+	int answer = load_settings(path, tell, NULL, &s);
+
+	if (!answer) {
+		settings_print(s, NULL, stdout);
+		answer = load_check_derived(s, tell, NULL, stdout);
+	}
+	if (answer < 0)
+		fprintf(stderr, "dispatcher: %s: %s\n", path, strerror(-answer));
+	return answer ? SUPERVISOR_CONFIGURATION : 0;
+}
+
+static int run_supervisor(const char *path, int argc, char **argv)
+{
+	OWNS_MEM char *config = strdup(path);
+	struct supervisor_options options = {.config = config};
+
+	if (!config)
+		return SUPERVISOR_FAILED;
+	title_set(argc, argv, "dispatcher: supervisor");
+	return supervisor_main(&options);
+}
+
+struct command {
+	const char *config;
+	bool checks, helps, tells_version;
+};
+
+/* 0, or EXIT_USAGE. */
+static int parse(struct command *c, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:t", options, NULL)) != -1) {
+		if (option == '?')
+			return EXIT_USAGE;
+		if (option == 'c')
+			c->config = optarg;
+		c->checks |= option == 't';
+		c->helps |= option == 'h';
+		c->tells_version |= option == 'V';
+	}
+	if (optind == argc)
+		return 0;
+	fprintf(stderr, "dispatcher: unexpected argument '%s'\n", argv[optind]);
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	struct command c = {.config = DEFAULT_CONFIG};
+
+	if (argc > 1 && strncmp(argv[1], ROLE_OPTION, strlen(ROLE_OPTION)) == 0)
+		return run_role(role_named(argv[1] + strlen(ROLE_OPTION)), argc, argv);
+	if (parse(&c, argc, argv)) {
+		fprintf(stderr, "Try 'dispatcher --help'.\n");
+		return EXIT_USAGE;
+	}
+	if (c.helps)
+		return printf("%s", help) < 0;
+	if (c.tells_version)
+		return printf("dispatcher %s\n", VERSION) < 0;
+	return c.checks ? check(c.config) : run_supervisor(c.config, argc, argv);
+}
