@@ -20,6 +20,7 @@ import time
 import servers
 
 REFERENCE = 'direct'
+SECOND = 'nginx'
 ACCEPTOR_FLOOR_US = 10.0  # per connection, at a concurrency of 64
 
 
@@ -69,9 +70,11 @@ def run_rounds(options, contenders, load, client_cpu):
                 count = max(options.count, 8 * concurrency)
                 batch = [measure(load, server, mode, concurrency, count, client_cpu)
                          for server in able[first:] + able[:first]]
-                reference = next(r['yardstick'] for r in batch if r['server'] == REFERENCE)
+                yardsticks = {result['server']: result['yardstick'] for result in batch}
                 for result in batch:
-                    result.update(round=number, ratio=result['yardstick'] / reference)
+                    result.update(round=number, ratio=result['yardstick'] / yardsticks[REFERENCE])
+                    if SECOND in yardsticks:
+                        result['to_nginx'] = result['yardstick'] / yardsticks[SECOND]
                 results += batch
         print(f'round {number + 1} of {options.rounds} done', file=sys.stderr)
     return results
@@ -87,7 +90,7 @@ def summarise(results):
         row = {'mode': mode, 'concurrency': concurrency, 'server': server,
                'failed': sum(r['failed'] for r in group),
                'ratio_min': min(r['ratio'] for r in group), 'ratio_max': max(r['ratio'] for r in group)}
-        for key in ('ratio', 'server_us', 'client_us', 'acceptor_us', 'per_second', 'p50_us', 'p99_us'):
+        for key in ('ratio', 'to_nginx', 'server_us', 'client_us', 'acceptor_us', 'per_second', 'p50_us', 'p99_us'):
             values = [r[key] for r in group if key in r]
             row[key] = statistics.median(values) if values else None
         row['floor'] = floor(mode, concurrency) if server.startswith('ours') else None
@@ -108,14 +111,13 @@ def misses(rows):
 
 
 def print_table(rows):
-    print('mode    c server      ratio  (min-max)  floor  server  client acceptor   conn/s    p50    p99 failed')
-    print('                                              us each us each  us each               us     us')
+    print('              CPU per connection relative to      us per connection of')
+    print('mode    c server    direct (min-max)  floor nginx  server client acceptor  conn/s p50/us p99/us failed')
     for row in rows:
-        limit = f"{row['floor']:.2f}" if row['floor'] else '-'
-        alone = f"{row['acceptor_us']:.2f}" if row['acceptor_us'] is not None else '-'
-        print(f"{row['mode']:5} {row['concurrency']:3} {row['server']:9} {row['ratio']:7.2f} "
-              f"{row['ratio_min']:5.2f}-{row['ratio_max']:<5.2f}{limit:>6} {row['server_us']:7.2f} "
-              f"{row['client_us']:7.2f} {alone:>8} {row['per_second']:8.0f} {row['p50_us']:6.0f} "
+        limit, nginx, alone = (f'{row[key]:.2f}' if row[key] else '-' for key in ('floor', 'to_nginx', 'acceptor_us'))
+        print(f"{row['mode']:5} {row['concurrency']:3} {row['server']:9} {row['ratio']:5.2f} "
+              f"({row['ratio_min']:.2f}-{row['ratio_max']:.2f}) {limit:>5} {nginx:>5} {row['server_us']:7.2f} "
+              f"{row['client_us']:6.2f} {alone:>8} {row['per_second']:7.0f} {row['p50_us']:6.0f} "
               f"{row['p99_us']:6.0f} {row['failed']:6}")
 
 
