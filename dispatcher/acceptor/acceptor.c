@@ -230,7 +230,7 @@ static void slot_record(struct acceptor *a, const struct link_record *r, int *fd
 	if (svc && r->type == LINK_EXITED)
 		crew_exited(svc, r, now_ms);
 	else if (svc && r->type == LINK_STEALING)
-		theft_found(svc, r, now_ms);
+		theft_found(svc, r);
 	if (svc && a->going) {
 		pump_run(svc, clock_mono_ms());
 		service_changed(svc);

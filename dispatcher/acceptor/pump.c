@@ -129,25 +129,10 @@ void pump_run(struct service *svc, uint64_t now_ms)
 	}
 }
 
-static void check_theft(struct service *svc, uint64_t now_ms)
-{
-	struct slot *victim = svc->theft.victim;
-
-	if (!victim || svc->theft.overdue || now_ms < svc->theft.started_ms + SERVICE_THEFT_MS)
-		return;
-	svc->theft.overdue = true; /* it holds the socket's lock: only its death frees that */
-	if (victim->exited)
-		return;
-	pool_hung(svc->pool, victim->index, now_ms);
-	send_signal(svc, victim, SIGKILL, POOL_HUNG);
-	service_note(victim);
-}
-
 void pump_timer(struct service *svc, uint64_t now_ms)
 {
 	if (svc->starved_until_ms && now_ms >= svc->starved_until_ms)
 		svc->starved_until_ms = 0;
-	check_theft(svc, now_ms);
 	service_refresh_all(svc, now_ms);
 	pump_run(svc, now_ms);
 }
@@ -166,8 +151,6 @@ uint64_t pump_due(const struct service *svc)
 		return due;
 	if (!svc->theft.victim)
 		due = pool_deadline(svc->pool);
-	else if (!svc->theft.overdue)
-		due = svc->theft.started_ms + SERVICE_THEFT_MS;
 	earlier(&due, svc->starved_until_ms);
 	earlier(&due, svc->retry_ms);
 	if (svc->state == LINK_CLOSING && !svc->drained)

@@ -11,9 +11,6 @@
 #include "dispatcher/policy/pool.h"
 #include "dispatcher/policy/sources.h"
 
-/* A thief that is not back after this holds a lock that only the victim's death frees. */
-#define SERVICE_THEFT_MS 100
-
 struct service;
 
 struct service_ops {
@@ -32,8 +29,6 @@ struct theft {
 	struct slot *victim; /* NULL: none runs */
 	struct link_target targets[LINK_TARGETS];
 	uint32_t count;
-	uint64_t started_ms;
-	bool overdue;
 };
 
 struct service {

@@ -2,8 +2,8 @@
  * room. A helper process does it, as receiving from a hostile worker's socket may block for ever.
  *
  * While a theft runs, this service reads no report pages and offers nothing: a target may already
- * report a connection of which only the thief knows. That takes a few milliseconds; a thief that is
- * not back after SERVICE_THEFT_MS waits for a lock that the victim holds, so the victim is killed. */
+ * report a connection of which only the thief knows. That takes a few milliseconds. A thief that hangs
+ * waits for a lock that the victim holds: the supervisor gives it up, and the victim is killed. */
 #include "dispatcher/acceptor/theft.h"
 #include "common/base.h"
 #include "common/clock.h"
@@ -47,18 +47,14 @@ void theft_start(struct service *svc, struct slot *victim, uint64_t now_ms)
 		return;
 	}
 	svc->theft.victim = victim;
-	svc->theft.started_ms = now_ms;
-	svc->theft.overdue = false;
 	uplink_steal(svc->uplink, victim->global, victim->serial, svc->theft.targets, svc->theft.count);
 }
 
-void theft_found(struct service *svc, const struct link_record *r, uint64_t now_ms)
+void theft_found(struct service *svc, const struct link_record *r)
 {
 	struct theft *t = &svc->theft;
 
 	t->victim = &svc->slots[r->slot - svc->first_slot];
-	t->started_ms = now_ms;
-	t->overdue = false;
 	t->count = MIN(r->target_count, (uint32_t)LINK_TARGETS);
 	for (uint32_t i = 0; i < t->count; i++)
 		t->targets[i] = r->targets[i];
@@ -170,7 +166,9 @@ void theft_ended(struct service *svc, const struct link_record *r, int loot_fd, 
 	uplink_stolen_seen(svc->uplink, victim->global);
 	if (!svc->active)
 		return;
-	if (!victim->exited)
+	if (!victim->exited && r->status == LINK_THEFT_HUNG)
+		pool_hung(svc->pool, victim->index, now_ms);
+	else if (!victim->exited)
 		service_ask(svc, victim);
 	settle_dead(svc, victim, emptied, now_ms);
 }

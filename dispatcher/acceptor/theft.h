@@ -8,7 +8,7 @@
 void theft_start(struct service *svc, struct slot *victim, uint64_t now_ms);
 
 /* A take-over learns that a theft is under way. */
-void theft_found(struct service *svc, const struct link_record *r, uint64_t now_ms);
+void theft_found(struct service *svc, const struct link_record *r);
 
 /* The thief is back; owns loot_fd, -1 for none. The caller books exits, refreshes and pumps. */
 void theft_ended(struct service *svc, const struct link_record *r, int loot_fd, uint64_t now_ms);
