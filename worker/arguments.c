@@ -1,8 +1,9 @@
-/* -l ADDRESS ... [NAME=VALUE ...]. Of the names, those that are options of a service mean what they mean in
- * dispatcher.cnf; all others are parameters of the worker. */
+/* -l ADDRESS ... [NAME=VALUE ...]. Of the names, those that are options of a service mean what they
+ * mean in dispatcher.cnf; all others are parameters of the worker. */
 #include "worker/arguments.h"
 #include "common/addr.h"
 #include "common/base.h"
+#include "common/parse.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -11,18 +12,22 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define MAX_CONNS 50
+#define MAX_CONNS       50
+#define MAX_MAX_CONNS   65536
 #define KILL_TIMEOUT_MS 10000
 
 static const char help[] =
 	"Usage: %s -l ADDRESS [-l ADDRESS ...] [NAME=VALUE ...]\n"
 	"\n"
-	"A worker of the connection dispatcher, which usually starts it. With -l it listens for itself.\n"
+	"A worker of the connection dispatcher, which usually starts it. With -l it listens for "
+	"itself.\n"
 	"\n"
 	"  -l, --listen=ADDRESS  127.0.0.1:2525, [::1]:2525, 2525 (on 127.0.0.1) or unix:/path\n"
 	"  -h, --help            print this\n"
 	"\n"
-	"NAME=VALUE is a PARAMETER of the service; MAX_CONNS=N is that option of dispatcher.cnf(5).\n";
+	"NAME=VALUE is a PARAMETER of the service, but COMMAND, MAX_CONNS, STACKSIZE, "
+	"CONNECTION_TIMEOUT,\n"
+	"KILL_TIMEOUT and DEBUG are the options of dispatcher.cnf(5).\n";
 
 static int complain(const struct arguments *a, const char *what, const char *text, int error)
 {
@@ -39,25 +44,78 @@ static int add_listener(struct arguments *a, const char *text)
 	return 0;
 }
 
-static int read_count(const char *text, uint32_t *ret_number)
+static int read_max_conns(struct arguments *a, const char *text)
 {
-	unsigned long number;
-	char *end;
+	uint64_t number;
 
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (errno || *end || end == text || !number || number > 65536)
+	if (parse_u64(text, &number) || !number || number > MAX_MAX_CONNS)
 		return -EINVAL;
-	*ret_number = (uint32_t)number;
+	a->max_conns = (uint32_t)number;
 	return 0;
 }
 
+static int read_stacksize(struct arguments *a, const char *text)
+{
+	return parse_size(text, &a->stacksize);
+}
+
+static int read_connection_timeout(struct arguments *a, const char *text)
+{
+	return parse_time(text, &a->connection_timeout_ms);
+}
+
+static int read_kill_timeout(struct arguments *a, const char *text)
+{
+	return parse_time(text, &a->kill_timeout_ms);
+}
+
+static int read_debug(struct arguments *a, const char *text)
+{
+	int64_t mask;
+	int bad = parse_i64(text, &mask);
+
+	if (!bad)
+		a->debug = (uint32_t)mask;
+	return bad;
+}
+
+static int read_command(struct arguments *a, const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	free(a->command);
+	a->command = malloc(size);
+	return a->command ? parse_words(text, a->command, size, &a->command_words) : -ENOMEM;
+}
+
+static const struct {
+	const char *name;
+	int (*read)(struct arguments *a, const char *text); /* 0, or not understood */
+} service_options[] = {
+	{"COMMAND", read_command},
+	{"MAX_CONNS", read_max_conns},
+	{"STACKSIZE", read_stacksize},
+	{"CONNECTION_TIMEOUT", read_connection_timeout},
+	{"KILL_TIMEOUT", read_kill_timeout},
+	{"DEBUG", read_debug},
+};
+
 static int add_param(struct arguments *a, char *text)
 {
-	if (!strchr(text, '='))
+	const char *value = strchr(text, '=');
+
+	if (!value)
 		return complain(a, "not NAME=VALUE", text, -EINVAL);
-	if (!strncasecmp(text, "MAX_CONNS=", 10))
-		return read_count(text + 10, &a->max_conns) ? complain(a, "not a number", text, -EINVAL) : 0;
+	for (size_t i = 0; i < ARRAY_LEN(service_options); i++) {
+		size_t len = strlen(service_options[i].name);
+
+		if (len != (size_t)(value - text) ||
+			strncasecmp(text, service_options[i].name, len))
+			continue;
+		return service_options[i].read(a, value + 1)
+			       ? complain(a, "not understood", text, -EINVAL)
+			       : 0;
+	}
 	a->params[a->param_count++] = text;
 	return 0;
 }
@@ -96,8 +154,8 @@ int arguments_init(struct arguments *a, int argc, char **argv)
 		return -ENOMEM;
 	bad = read_options(a, argc, argv);
 	if (!bad && !a->listener_count)
-		bad = complain(a, "the dispatcher starts it, or you with -l (see --help)", "nowhere to listen",
-			-EINVAL);
+		bad = complain(a, "the dispatcher starts it, or you with -l (see --help)",
+			"nowhere to listen", -EINVAL);
 	return bad;
 }
 
@@ -106,7 +164,7 @@ static int read_address(const char *text, struct addr *ret_addr)
 {
 	const char *colon = strrchr(text, ':');
 	char ip[64] = "127.0.0.1";
-	uint32_t port;
+	uint64_t port;
 
 	if (colon) {
 		size_t len = (size_t)(colon - text);
@@ -122,10 +180,9 @@ static int read_address(const char *text, struct addr *ret_addr)
 	}
 	if (addr_parse_ip(ip, ret_addr))
 		return -EINVAL;
-	text = colon ? colon + 1 : text;
-	if (strcmp(text, "0") && read_count(text, &port))
+	if (parse_u64(colon ? colon + 1 : text, &port) || port > UINT16_MAX)
 		return -EINVAL;
-	ret_addr->port = strcmp(text, "0") ? (uint16_t)port : 0;
+	ret_addr->port = (uint16_t)port;
 	return 0;
 }
 
@@ -220,6 +277,8 @@ int arguments_listen(struct arguments *a)
 
 void arguments_put(const struct arguments *a, struct msg_writer *m)
 {
+	const char *word = a->command;
+
 	msg_put_text(m, MSG_SERVICE, a->program);
 	msg_put_u32(m, MSG_MAX_CONNS_FACT, a->max_conns);
 	msg_put_u32(m, MSG_MIN_CONNS, a->max_conns);
@@ -229,6 +288,8 @@ void arguments_put(const struct arguments *a, struct msg_writer *m)
 	msg_put_u32(m, MSG_DEBUG, a->debug);
 	for (unsigned i = 0; i < a->param_count; i++)
 		msg_put_text(m, MSG_PARAMETER, a->params[i]);
+	for (unsigned i = 0; i < a->command_words; i++, word += strlen(word) + 1)
+		msg_put_text(m, MSG_ARGUMENT, word);
 	for (unsigned i = 0; i < a->listener_count; i++)
 		msg_put_text(m, MSG_LISTENER_NAME, a->listeners[i].text);
 }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define ARGUMENTS_MAX_LISTENERS 16
-#define ARGUMENTS_HELP 1
+#define ARGUMENTS_HELP          1
 
 struct arguments {
 	const char *program;
@@ -20,11 +20,12 @@ struct arguments {
 	unsigned param_count;
 	uint32_t max_conns, debug;
 	uint64_t stacksize, connection_timeout_ms, kill_timeout_ms;
-	char **command; /* words */
-	unsigned command_count;
+	char *command; /* words one behind another, each with its NUL */
+	unsigned command_words;
 };
 
-/* 0; ARGUMENTS_HELP: help was printed; -EINVAL or -ENOMEM: the reason was printed. Undo with deinit. */
+/* 0; ARGUMENTS_HELP: help was printed; -EINVAL or -ENOMEM: the reason was printed. Undo with
+ * deinit. */
 int arguments_init(struct arguments *a, int argc, char **argv);
 
 /* Opens the listeners and prints where they listen. 0 or -errno (the reason was printed). */

@@ -1,6 +1,6 @@
-/* `worker -l 127.0.0.1:2525`: the worker listens for itself, for gdb and for tests. The dispatcher's side
- * of the protocol runs in the same loop, so the library's own paths are those of every day: setup and
- * offers come over a channel, reports go back by page and bell. */
+/* `worker -l 127.0.0.1:2525`: the worker listens for itself, for gdb and for tests. The
+ * dispatcher's side of the protocol runs in the same loop, so the library's own paths are those of
+ * every day: setup and offers come over a channel, reports go back by page and bell. */
 #include "worker/byhand.h"
 #include "common/base.h"
 #include "common/chan.h"
@@ -180,7 +180,8 @@ static void go_on(struct byhand *b)
 			uv_poll_start(&b->doors[i].poll, UV_READABLE, on_door);
 }
 
-static void offer(struct byhand *b, uint32_t listener, int fd, const struct sockaddr_storage *sa, socklen_t len)
+static void offer(struct byhand *b, uint32_t listener, int fd, const struct sockaddr_storage *sa,
+	socklen_t len)
 {
 	struct msg_conn conn = {.listener = listener, .accepted_ms = clock_mono_ms()};
 	uint8_t buf[MSG_OFFER_BYTES];

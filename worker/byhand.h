@@ -5,7 +5,8 @@
 struct worker;
 struct byhand;
 
-/* The descriptors that connect a worker with its dispatcher; each owned by whoever holds the struct. */
+/* The descriptors that connect a worker with its dispatcher; each owned by whoever holds the
+ * struct. */
 struct link_fds {
 	int channel, page, bells, doorbell;
 };
@@ -18,7 +19,7 @@ int byhand_new(int argc, char **argv, struct byhand **ret_byhand, struct link_fd
 
 /* Begins to accept; ends the worker by SIGTERM or SIGINT. 0 or -errno. */
 int byhand_start(struct byhand *b, struct worker *w);
-void byhand_close(struct byhand *b); /* stops; its uv handles go at the loop's next turn */
+void byhand_close(struct byhand *b);          /* stops; its uv handles go at the loop's next turn */
 struct byhand *byhand_free(struct byhand *b); /* NULL is fine; returns NULL */
 
 #endif

@@ -1,5 +1,5 @@
-/* Connection objects in chunks that are made when more are open than ever before. Free ones are used last
- * in, first out, so that a worker that serves one client at a time touches one object. */
+/* Connection objects in chunks that are made when more are open than ever before. Free ones are
+ * used last in, first out, so that a worker that serves one client at a time touches one object. */
 #include "worker/conns.h"
 #include "common/base.h"
 

@@ -133,7 +133,8 @@ static void on_gone(void *arg)
 
 static void on_failed(void *arg, int error)
 {
-	worker_log(arg, WORKER_ERROR, "a message from the dispatcher was lost: %s", strerror(-error));
+	worker_log(
+		arg, WORKER_ERROR, "a message from the dispatcher was lost: %s", strerror(-error));
 }
 
 static unsigned open_conns(void *arg)

@@ -11,18 +11,19 @@
 #include <stdbool.h>
 #include <uv.h>
 
-/*          on_start            retire, channel gone        TERM            last connection
- * STARTING ---> LIFE_SERVING ----------------> LIFE_RETIRING ----> LIFE_LEAVING ----> LIFE_ENDED */
+/*          on_start         retire, channel gone          TERM         last connection gone
+ * STARTING -------> SERVING --------------------> RETIRING ----> LEAVING ---------------> ENDED
+ *                      +----------------------------------------^     (RETIRING ends as well) */
 enum life { LIFE_STARTING, LIFE_SERVING, LIFE_RETIRING, LIFE_LEAVING, LIFE_ENDED, LIFE_STATES };
 
 /* What event style and thread style do each in their own way. */
 struct style {
-	int (*init)(struct worker *w);		    /* before on_start; 0 or -errno */
-	void (*open)(struct worker_conn *c);	    /* serve it */
-	void (*turn)(struct worker *w);		    /* the loop is about to sleep */
-	void (*leave)(struct worker *w);	    /* on_deadline, if set, has been called */
-	void (*limits)(struct worker *w);	    /* new ones */
-	void (*deinit)(struct worker *w);	    /* no connection is open; closes its uv handles */
+	int (*init)(struct worker *w);       /* before on_start; 0 or -errno */
+	void (*open)(struct worker_conn *c); /* serve it */
+	void (*turn)(struct worker *w);      /* the loop is about to sleep */
+	void (*leave)(struct worker *w);     /* on_deadline, if set, has been called */
+	void (*limits)(struct worker *w);    /* new ones */
+	void (*deinit)(struct worker *w);    /* no connection is open; closes its uv handles */
 	int (*write)(struct worker_conn *c, const void *data, size_t len);
 	void (*close)(struct worker_conn *c);
 	void (*set_timeout)(struct worker_conn *c, unsigned ms);
@@ -43,20 +44,20 @@ struct worker {
 	struct report report;
 	struct inbox inbox;
 	struct conns conns;
-	enum life life; /* only core_live assigns it */
-	struct events *events;	 /* event style's own */
-	struct threads *threads; /* thread style's own */
-	struct byhand *byhand;	 /* started by hand: its listeners */
-	const char *program;	 /* for messages when started by hand, else NULL */
-	void *data;		 /* the author's */
+	enum life life;              /* only core_live assigns it */
+	struct events *events;       /* event style's own */
+	struct threads *threads;     /* thread style's own */
+	struct byhand *byhand;       /* started by hand: its listeners */
+	const char *program;         /* for messages when started by hand, else NULL */
+	void *data;                  /* the author's */
 	_Atomic unsigned lines_lost; /* of the log, not yet said */
 };
 
 extern const struct inbox_ops core_inbox_ops; /* their argument is the struct worker */
 
 void core_live(struct worker *w, enum life life);
-void core_retire(struct worker *w);	   /* nothing new comes: end behind the last connection */
-void core_leave(struct worker *w);	   /* the deadline runs: say goodbye */
+void core_retire(struct worker *w);    /* nothing new comes: end behind the last connection */
+void core_leave(struct worker *w);     /* the deadline runs: say goodbye */
 void core_done(struct worker_conn *c); /* the style has finished with it and reported it done */
 
 #endif

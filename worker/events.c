@@ -1,13 +1,14 @@
 /* Event style: one thread, many clients.
  *
- * Client sockets stand in an epoll set of their own, which libuv polls as one descriptor: a uv_poll per
- * connection would cost four more system calls and 160 bytes each. A connection that is answered and
- * closed in on_open never enters it. A socket leaves the set before it is closed: the dispatcher, or a
- * child of the author, may still hold a copy, and then epoll would report a dead descriptor for ever.
+ * Client sockets stand in an epoll set of their own, which libuv polls as one descriptor: a uv_poll
+ * per connection would cost four more system calls and 160 bytes each. A connection that is
+ * answered and closed in on_open never enters it. A socket leaves the set before it is closed: the
+ * dispatcher, or a child of the author, may still hold a copy, and then epoll would report a dead
+ * descriptor for ever.
  *
- * Reading pauses while output waits, so a client that does not read its answers is not read from either.
- * Nothing that the author may still look at is freed under his feet: what he closes outside of its own
- * callbacks is settled at the end of the loop's turn. */
+ * Reading pauses while output waits, so a client that does not read its answers is not read from
+ * either. Nothing that the author may still look at is freed under his feet: what he closes outside
+ * of its own callbacks is settled at the end of the loop's turn. */
 #include "common/base.h"
 #include "worker/core.h"
 #include "worker/lines.h"
@@ -18,8 +19,8 @@
 #include <sys/epoll.h>
 
 #define EVENTS_AT_ONCE 64
-#define INPUT_BYTES (16 * 1024)
-#define LINGER_MS 30000 /* what waits for a client when we close must be read by then */
+#define INPUT_BYTES    (16 * 1024)
+#define LINGER_MS      30000 /* what waits for a client when we close must be read by then */
 
 struct events {
 	struct worker *worker;
@@ -120,7 +121,8 @@ static void settle_later(struct worker_conn *c)
 
 static void fire_at(struct events *e, uint64_t ms);
 
-/* There was traffic: the time-out begins anew. The timer is not moved, it looks again when it fires. */
+/* There was traffic: the time-out begins anew. The timer is not moved, it looks again when it
+ * fires. */
 static void touch(struct worker_conn *c)
 {
 	struct events *e = c->worker->events;

@@ -1,8 +1,9 @@
 /* One record per readiness: a recvmsg that finds nothing costs more than the wake-up it might save.
  *
- * Descriptors: while connections are few against the limit nothing is asked. Near the limit, as many
- * descriptors as a record may bring are made and closed again. If that fails, the record stays in the
- * channel, where the dispatcher can still take it back, until a connection closes or 100 ms pass. */
+ * Descriptors: while connections are few against the limit nothing is asked. Near the limit, as
+ * many descriptors as a record may bring are made and closed again. If that fails, the record stays
+ * in the channel, where the dispatcher can still take it back, until a connection closes or 100 ms
+ * pass. */
 #include "worker/inbox.h"
 #include "common/base.h"
 #include "common/chan.h"
@@ -14,7 +15,7 @@
 
 #define AGAIN_MS 100
 #define PER_CONN 4   /* descriptors that a connection of an ordinary server needs */
-#define RESERVE	 256 /* and the server itself */
+#define RESERVE  256 /* and the server itself */
 
 void inbox_raise_limit(unsigned max_conns)
 {

@@ -1,5 +1,5 @@
-/* The receiving end of the channel: takes a record only when there is a free descriptor for every socket
- * that it may bring, since the kernel closes what does not fit. */
+/* The receiving end of the channel: takes a record only when there is a free descriptor for every
+ * socket that it may bring, since the kernel closes what does not fit. */
 #ifndef WORKER_INBOX_H
 #define WORKER_INBOX_H
 
@@ -13,9 +13,10 @@
 #define INBOX_BYTES 4096 /* longer records are of a kind that this library does not know */
 
 struct inbox_ops {
-	void (*offer)(void *arg, const struct msg_conn *conns, const int *fds, unsigned count); /* owns fds */
+	void (*offer)(void *arg, const struct msg_conn *conns, const int *fds,
+		unsigned count); /* owns fds */
 	void (*control)(void *arg, struct msg_reader *message);
-	void (*gone)(void *arg); /* nobody holds the other end any more */
+	void (*gone)(void *arg);              /* nobody holds the other end any more */
 	void (*failed)(void *arg, int error); /* a record was dropped: -errno */
 	unsigned (*open_conns)(void *arg);
 };

@@ -1,4 +1,5 @@
-/* Lines are handed out where they lie; only the beginning of one whose end has not come yet is copied. */
+/* Lines are handed out where they lie; only the beginning of one whose end has not come yet is
+ * copied. */
 #include "worker/lines.h"
 #include "common/base.h"
 
@@ -49,8 +50,8 @@ static int complete(struct partial **p, const char *data, size_t len,
 	return 0;
 }
 
-int lines_feed(struct partial **p, char *data, size_t len, bool (*line)(void *arg, char *text, size_t len),
-	void *arg)
+int lines_feed(struct partial **p, char *data, size_t len,
+	bool (*line)(void *arg, char *text, size_t len), void *arg)
 {
 	bool more = true;
 	char *end;

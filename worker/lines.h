@@ -9,10 +9,10 @@
 
 struct partial; /* the beginning of a line */
 
-/* Calls line() for every line that ends in data (which is written to); it returns false to stop. What is
- * left stays in *p. 0, -EMSGSIZE (a line is too long) or -ENOMEM. */
-int lines_feed(struct partial **p, char *data, size_t len, bool (*line)(void *arg, char *text, size_t len),
-	void *arg);
+/* Calls line() for every line that ends in data (which is written to); it returns false to stop.
+ * What is left stays in *p. 0, -EMSGSIZE (a line is too long) or -ENOMEM. */
+int lines_feed(struct partial **p, char *data, size_t len,
+	bool (*line)(void *arg, char *text, size_t len), void *arg);
 
 /* Ends the line of len bytes before its LF with NUL, without CR. Returns its length. */
 size_t lines_trim(char *line, size_t len);

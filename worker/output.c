@@ -1,5 +1,5 @@
-/* A small answer goes out with one send() and never sees a buffer; only a client that does not read costs
- * memory, and no more than OUTPUT_MAX_BYTES unless the author writes more at once. */
+/* A small answer goes out with one send() and never sees a buffer; only a client that does not read
+ * costs memory, and no more than OUTPUT_MAX_BYTES unless the author writes more at once. */
 #include "worker/output.h"
 #include "common/base.h"
 

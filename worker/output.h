@@ -11,9 +11,9 @@ struct output;
 
 enum output_answer { OUTPUT_WAITS = 1 };
 
-/* Sends what it can of len bytes, behind what waits already, and keeps the rest. With nothing waiting any
- * length is taken, else -ENOBUFS when more than OUTPUT_MAX_BYTES would wait (then nothing is taken).
- * 0: all sent; OUTPUT_WAITS: send again when the socket is writable; -errno. */
+/* Sends what it can of len bytes, behind what waits already, and keeps the rest. With nothing
+ * waiting any length is taken, else -ENOBUFS when more than OUTPUT_MAX_BYTES would wait (then
+ * nothing is taken). 0: all sent; OUTPUT_WAITS: send again when the socket is writable; -errno. */
 int output_write(struct output **o, int fd, const void *data, size_t len);
 
 /* Sends what waits; *o becomes NULL with the last byte. Answers as output_write. */

@@ -1,6 +1,6 @@
-/* The worker's side of the report page. Stores are cheap and the bell is looked at once per turn of the
- * loop, right before it sleeps, so that a burst costs one look and at most one write. In thread style
- * several threads report; then a lock keeps the page's single-writer rule. */
+/* The worker's side of the report page. Stores are cheap and the bell is looked at once per turn of
+ * the loop, right before it sleeps, so that a burst costs one look and at most one write. In thread
+ * style several threads report; then a lock keeps the page's single-writer rule. */
 #include "worker/report.h"
 #include "common/base.h"
 
@@ -39,7 +39,8 @@ int report_init(struct report *r, int page_fd, int bells_fd, int doorbell, uint3
 	r->page = page;
 	if (r->page->version != PAGE_VERSION || !ring_len || r->page->ring_len != ring_len)
 		return -EBADMSG;
-	bad = map(bells_fd, ((size_t)bell_index + 1) * sizeof(struct bell), 0, &r->bells_bytes, &bells);
+	bad = map(bells_fd, ((size_t)bell_index + 1) * sizeof(struct bell), 0, &r->bells_bytes,
+		&bells);
 	if (bad)
 		return bad;
 	r->bells = bells;

@@ -1,8 +1,8 @@
 /* Words for people: log lines and the line of state.
  *
- * A log line goes to stderr, which under the dispatcher is a pipe whose reader adds the time and the
- * worker's name. It is one write of less than PIPE_BUF bytes, made only when the pipe has room: a line is
- * rather lost (and counted) than a worker held up. */
+ * A log line goes to stderr, which under the dispatcher is a pipe whose reader adds the time and
+ * the worker's name. It is one write of less than PIPE_BUF bytes, made only when the pipe has room:
+ * a line is rather lost (and counted) than a worker held up. */
 #include "common/base.h"
 #include "common/page.h"
 #include "worker/core.h"

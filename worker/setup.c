@@ -1,5 +1,6 @@
-/* MSG_SETUP as plain C strings. Every text fact has a head of eight bytes in the record, so an arena of
- * the record's size holds all texts with their NUL. Two passes: count the lists, then fill them. */
+/* MSG_SETUP as plain C strings. Every text fact has a head of eight bytes in the record, so an
+ * arena of the record's size holds all texts with their NUL. Two passes: count the lists, then fill
+ * them. */
 #include "worker/setup.h"
 #include "common/base.h"
 

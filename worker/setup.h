@@ -21,7 +21,8 @@ struct setup {
 int setup_init(struct setup *s, const void *buf, size_t len_bytes);
 void setup_deinit(struct setup *s); /* zeroed memory is fine */
 
-/* Reads a number fact of MSG_SETUP or MSG_LIMITS into the setup; others are skipped. 0 or -EBADMSG. */
+/* Reads a number fact of MSG_SETUP or MSG_LIMITS into the setup; others are skipped. 0 or -EBADMSG.
+ */
 int setup_number(struct setup *s, const struct msg_value *v);
 
 /* The value of parameter name (in any case); the last one said counts. NULL: not set. */

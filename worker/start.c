@@ -1,8 +1,8 @@
 /* worker_main: from the first descriptor to the exit status.
  *
- * The dispatcher leaves four descriptors behind the standard ones and says so in the environment. Started
- * by hand, a small dispatcher of our own makes the same four, so that everything behind this file is
- * one path. */
+ * The dispatcher leaves four descriptors behind the standard ones and says so in the environment.
+ * Started by hand, a small dispatcher of our own makes the same four, so that everything behind
+ * this file is one path. */
 #include "common/base.h"
 #include "worker/byhand.h"
 #include "worker/core.h"
@@ -56,8 +56,8 @@ static int read_setup(struct worker *w, struct link_fds *fds)
 	if (!bad)
 		bad = setup_init(&w->setup, record, len);
 	if (!bad)
-		bad = report_init(&w->report, fds->page, fds->bells, fds->doorbell, w->setup.ring_len,
-			w->setup.bell);
+		bad = report_init(&w->report, fds->page, fds->bells, fds->doorbell,
+			w->setup.ring_len, w->setup.bell);
 	base_close(&fds->page);
 	base_close(&fds->bells);
 	return bad;
@@ -140,8 +140,8 @@ static int run(struct worker *w, struct link_fds *fds, const char *program)
 	return bad;
 }
 
-static int begin(struct worker *w, int argc, char **argv, const struct worker_ops *ops,
-	struct link_fds *fds)
+static int begin(
+	struct worker *w, int argc, char **argv, const struct worker_ops *ops, struct link_fds *fds)
 {
 	const char *slash = strrchr(argv[0], '/');
 	const char *program = slash ? slash + 1 : argv[0];

@@ -1,9 +1,9 @@
 /* Thread style: a thread per client, at most max_conns of them, made when needed and kept warm.
  *
- * The loop's thread hands a connection to the thread that became idle last, whose stack is in the cache;
- * those at the bottom of the stack of idle ones are woken by nobody and end after a while. Connection
- * objects belong to the loop's thread: another thread reports its connection done at once, and leaves the
- * object on a list that the loop's thread collects when it next runs. */
+ * The loop's thread hands a connection to the thread that became idle last, whose stack is in the
+ * cache; those at the bottom of the stack of idle ones are woken by nobody and end after a while.
+ * Connection objects belong to the loop's thread: another thread reports its connection done at
+ * once, and leaves the object on a list that the loop's thread collects when it next runs. */
 #include "common/base.h"
 #include "worker/core.h"
 #include "worker/waits.h"
@@ -33,11 +33,11 @@ struct threads {
 	uv_async_t wake;
 	pthread_attr_t attributes;
 	pthread_condattr_t clock;
-	pthread_mutex_t lock; /* of all below */
+	pthread_mutex_t lock;   /* of all below */
 	pthread_cond_t changed; /* idle or running, for who stops them all */
 	struct thread *idle;
 	struct worker_conn *waiting, **waiting_end; /* for a thread, by next_due */
-	struct worker_conn *finished;		    /* to be collected, by next_due */
+	struct worker_conn *finished;               /* to be collected, by next_due */
 	unsigned running, max;
 	bool tell; /* the loop's thread must hear of what finishes */
 };
@@ -51,15 +51,16 @@ static void serve(struct thread *t)
 	waits_begin(&t->waits, &t->threads->cancel);
 	w->ops.handle(c);
 	base_close(&c->fd);
-	report_done(&w->report, c->slot);
-	report_ring(&w->report);
 }
 
-/* The next two: under the lock. */
+/* Under the lock, which is held until t waits: a new offer that follows from the report finds t
+ * idle. */
 static void finish(struct thread *t)
 {
 	struct threads *ts = t->threads;
 
+	report_done(&ts->worker->report, t->conn->slot);
+	report_ring(&ts->worker->report);
 	t->conn->next_due = ts->finished;
 	ts->finished = t->conn;
 	t->conn = NULL;
@@ -67,6 +68,7 @@ static void finish(struct thread *t)
 		uv_async_send(&ts->wake);
 }
 
+/* Under the lock. */
 static struct worker_conn *next_waiting(struct threads *ts)
 {
 	struct worker_conn *c = ts->waiting;
@@ -88,7 +90,8 @@ static void leave_idle(struct thread *t)
 	*at = t->below;
 }
 
-/* Under the lock: waits for a connection. False: nobody had one for a long time, or t is stopped. */
+/* Under the lock: waits for a connection. False: nobody had one for a long time, or t is stopped.
+ */
 static bool idle(struct thread *t)
 {
 	struct threads *ts = t->threads;
@@ -182,7 +185,8 @@ static void refuse(struct worker_conn *c, int error)
 {
 	struct worker *w = c->worker;
 
-	worker_log(w, WORKER_ERROR, "no thread for a connection, closed unserved: %s", strerror(-error));
+	worker_log(w, WORKER_ERROR, "no thread for a connection, closed unserved: %s",
+		strerror(-error));
 	base_close(&c->fd);
 	report_done(&w->report, c->slot);
 	conns_set(c, CONN_CLOSING);

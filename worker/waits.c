@@ -1,6 +1,6 @@
-/* A call tries first and polls only when it must wait, for the socket and for one eventfd that all threads
- * share: it becomes readable when the deadline begins and stays so. Sockets are never made blocking, so
- * nothing that a client does can hold a thread beyond that. */
+/* A call tries first and polls only when it must wait, for the socket and for one eventfd that all
+ * threads share: it becomes readable when the deadline begins and stays so. Sockets are never made
+ * blocking, so nothing that a client does can hold a thread beyond that. */
 #include "worker/waits.h"
 #include "common/base.h"
 #include "worker/lines.h"
@@ -43,7 +43,8 @@ static bool is_canceled(struct waits *ws)
 
 static int wait_for(struct waits *ws, int fd, short events, uint32_t timeout_ms)
 {
-	struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = ws->cancel->fd, .events = POLLIN}};
+	struct pollfd p[2] = {
+		{.fd = fd, .events = events}, {.fd = ws->cancel->fd, .events = POLLIN}};
 	int limit_ms = timeout_ms ? (int)MIN(timeout_ms, (uint32_t)INT_MAX) : -1;
 	int ready;
 

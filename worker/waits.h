@@ -1,4 +1,5 @@
-/* Reading and writing that waits, in the thread of one client, until the time-out or the deadline. */
+/* Reading and writing that waits, in the thread of one client, until the time-out or the deadline.
+ */
 #ifndef WORKER_WAITS_H
 #define WORKER_WAITS_H
 
@@ -28,13 +29,14 @@ struct waits {
 /* A new connection. */
 void waits_begin(struct waits *ws, struct cancel *cancel);
 
-/* fd is non-blocking; -1: was closed. timeout_ms 0: none. -EPIPE (closed), -ETIMEDOUT, -ECANCELED or
- * -errno; a canceled write still sends what goes without waiting. */
+/* fd is non-blocking; -1: was closed. timeout_ms 0: none. -EPIPE (closed), -ETIMEDOUT, -ECANCELED
+ * or -errno; a canceled write still sends what goes without waiting. */
 int waits_write(struct waits *ws, int fd, uint32_t timeout_ms, const void *data, size_t len);
-ssize_t waits_read(struct waits *ws, int fd, uint32_t timeout_ms, void *buf, size_t size); /* 0: the end */
+ssize_t waits_read(
+	struct waits *ws, int fd, uint32_t timeout_ms, void *buf, size_t size); /* 0: the end */
 
-/* A line without its end, with NUL: its length; -ENODATA at the end; -EMSGSIZE: a line that does not fit
- * with its CR was dropped. */
+/* A line without its end, with NUL: its length; -ENODATA at the end; -EMSGSIZE: a line that does
+ * not fit with its CR was dropped. */
 ssize_t waits_read_line(struct waits *ws, int fd, uint32_t timeout_ms, char *buf, size_t size);
 
 #endif

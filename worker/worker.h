@@ -11,25 +11,27 @@
 extern "C" {
 #endif
 
-struct worker;	    /* this process */
+struct worker;      /* this process */
 struct worker_conn; /* one client */
 struct uv_loop_s;
 
 /* How you serve. Event style (on_open, on_data, on_line: one thread, many clients, never block) or
  * thread style (handle: a thread per client that may block). What you leave out is NULL. */
 struct worker_ops {
-	size_t size; /* sizeof(struct worker_ops) */
-	int (*on_start)(struct worker *w); /* before the first client; 0, or worker_fail() */
-	void (*on_stop)(struct worker *w); /* behind the last client */
+	size_t size;                         /* sizeof(struct worker_ops) */
+	int (*on_start)(struct worker *w);   /* before the first client; 0, or worker_fail() */
+	void (*on_stop)(struct worker *w);   /* behind the last client */
 	void (*on_retire)(struct worker *w); /* nothing new comes */
 	void (*on_reopen)(struct worker *w); /* open your own log files again */
-	void (*on_deadline)(struct worker *w, unsigned ms_left); /* end what you serve: default closes all */
+	/* Killed in ms_left (0: never): say goodbye; by default all connections are closed. */
+	void (*on_deadline)(struct worker *w, unsigned ms_left);
 
 	void (*on_open)(struct worker_conn *c);
 	void (*on_data)(struct worker_conn *c, const void *data, size_t len);
-	void (*on_line)(struct worker_conn *c, char *line, size_t len); /* without its end, NUL behind */
-	void (*on_eof)(struct worker_conn *c); /* the client sends no more: default closes */
-	void (*on_drain)(struct worker_conn *c); /* all that waited has been sent */
+	/* Instead of on_data: one line of at most 8 KiB without its LF or CRLF, with NUL. */
+	void (*on_line)(struct worker_conn *c, char *line, size_t len);
+	void (*on_eof)(struct worker_conn *c);     /* the client sends no more: default closes */
+	void (*on_drain)(struct worker_conn *c);   /* all that waited has been sent */
 	void (*on_timeout)(struct worker_conn *c); /* see worker_set_timeout: default closes */
 	void (*on_close)(struct worker_conn *c, int why); /* last call; why: 0 or -errno */
 
@@ -48,16 +50,20 @@ enum worker_level { WORKER_DEBUG, WORKER_INFO, WORKER_NOTICE, WORKER_WARNING, WO
 /* Runs until the last client has gone. Returns the exit status for main(). */
 int worker_main(int argc, char **argv, const struct worker_ops *ops);
 
-/* --- a connection; 0 or a length, or -errno. Writing takes all or nothing --- */
+/* --- A connection. 0 or -errno. In event style what the client does not take at once is kept and
+ * sent later; -ENOBUFS (nothing was taken): too much waits already. In thread style the call waits.
+ * --- */
 int worker_write(struct worker_conn *c, const void *data, size_t len);
 int worker_printf(struct worker_conn *c, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void worker_close(struct worker_conn *c); /* once all that was written has been sent */
 void worker_set_timeout(struct worker_conn *c, unsigned ms); /* without traffic; 0: none */
 
-/* Thread style: waits. 0: the client sends no more; -ETIMEDOUT; -ECANCELED behind the deadline. */
+/* Thread style only. A length, 0 (the client sends no more), -ETIMEDOUT, -ECANCELED (the deadline:
+ * say goodbye) or -errno. */
 ssize_t worker_read(struct worker_conn *c, void *buf, size_t size);
-/* One line without its end, NUL behind; -EMSGSIZE when it does not fit, -ENODATA: no more. */
+/* The length of a line without its LF or CRLF, with NUL; -ENODATA: no more lines; -EMSGSIZE: one
+ * that did not fit was dropped; or as worker_read. */
 ssize_t worker_read_line(struct worker_conn *c, char *buf, size_t size);
 
 struct worker *worker_of(const struct worker_conn *c);
@@ -69,16 +75,17 @@ const char *worker_conn_local(const struct worker_conn *c, char ret_text[WORKER_
 socklen_t worker_conn_peer_addr(const struct worker_conn *c, struct sockaddr_storage *ret_addr);
 socklen_t worker_conn_local_addr(const struct worker_conn *c, struct sockaddr_storage *ret_addr);
 const char *worker_conn_listener(const struct worker_conn *c); /* as configured */
-int worker_conn_fd(const struct worker_conn *c);     /* non-blocking; the library closes it */
-int worker_conn_take_fd(struct worker_conn *c); /* yours; the client counts until worker_close() */
+int worker_conn_fd(const struct worker_conn *c); /* non-blocking; the library closes it */
+int worker_conn_take_fd(struct worker_conn *c);  /* yours; the client counts until worker_close() */
 
 /* --- the worker --- */
 const char *worker_service(const struct worker *w);
-unsigned worker_serial(const struct worker *w); /* the 7 of smtp/7 */
+unsigned worker_serial(const struct worker *w);                     /* the 7 of smtp/7 */
 const char *worker_param(const struct worker *w, const char *name); /* NULL: not set; any case */
-char *const *worker_command(const struct worker *w);		    /* words of COMMAND, then NULL */
+char *const *worker_command(const struct worker *w);               /* words of COMMAND, then NULL */
 const struct worker_limits *worker_limits(const struct worker *w); /* as they are now */
-struct worker_conn *worker_next(const struct worker *w, const struct worker_conn *c); /* NULL: first */
+/* Event style only: the connection behind c, the first one behind NULL; NULL: no more. */
+struct worker_conn *worker_next(const struct worker *w, const struct worker_conn *c);
 struct uv_loop_s *worker_loop(struct worker *w);
 void worker_set_data(struct worker *w, void *data);
 void *worker_data(const struct worker *w);

@@ -1,5 +1,6 @@
-/* dispatcher-echo: sends back what it receives, or, with PARAMETER=BANNER=text, that line, and closes. The
- * reference user of the worker library: it includes nothing of the dispatcher but worker.h. */
+/* dispatcher-echo: sends back what it receives, or, with PARAMETER=BANNER=text, that line, and
+ * closes. The reference user of the worker library: it includes nothing of the dispatcher but
+ * worker.h. */
 #include <dispatcher/worker.h>
 
 #include <stdio.h>

@@ -1,9 +1,10 @@
-/* dispatcher-exec: runs COMMAND for each connection as inetd and tcpserver do, with the socket as standard
- * input and output. The connection counts until the command exits.
+/* dispatcher-exec: runs COMMAND for each connection as inetd and tcpserver do, with the socket as
+ * standard input and output. The connection counts until the command exits.
  *
- * A command leads a session and process group of its own, so that it can be ended together with what it
- * has started, and so that what is sent to this worker's group does not reach it. It starts with the
- * default signals, the environment of this worker plus that of UCSPI-TCP, and descriptors 0 to 2. */
+ * A command leads a session and process group of its own, so that it can be ended together with
+ * what it has started, and so that what is sent to this worker's group does not reach it. It starts
+ * with the default signals, the environment of this worker plus that of UCSPI-TCP, and descriptors
+ * 0 to 2. */
 #include <dispatcher/worker.h>
 
 #include <errno.h>
@@ -76,7 +77,8 @@ static void set_attributes(posix_spawnattr_t *a)
 	posix_spawnattr_init(a);
 	posix_spawnattr_setsigmask(a, &none);
 	posix_spawnattr_setsigdefault(a, &all);
-	posix_spawnattr_setflags(a, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setflags(
+		a, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
 static int on_start(struct worker *w)
@@ -102,7 +104,8 @@ static void on_stop(struct worker *w)
 	free(e);
 }
 
-static void add(struct exec *e, size_t *count, char (*text)[VALUE_BYTES], const char *name, const char *value)
+static void add(struct exec *e, size_t *count, char (*text)[VALUE_BYTES], const char *name,
+	const char *value)
 {
 	snprintf(text[*count], VALUE_BYTES, "%s=%s", name, value);
 	e->environment[e->inherited + *count] = text[*count];
@@ -114,13 +117,13 @@ static int is_inet(const struct sockaddr_storage *sa)
 	return sa->ss_family == AF_INET || sa->ss_family == AF_INET6;
 }
 
-static void add_address(struct exec *e, size_t *count, char (*text)[VALUE_BYTES], const struct sockaddr_storage *sa,
-	socklen_t len, const char *const names[2])
+static void add_address(struct exec *e, size_t *count, char (*text)[VALUE_BYTES],
+	const struct sockaddr_storage *sa, socklen_t len, const char *const names[2])
 {
 	char ip[VALUE_BYTES - 16], port[8];
 
-	if (!is_inet(sa) || getnameinfo((const struct sockaddr *)sa, len, ip, sizeof(ip), port, sizeof(port),
-				    NI_NUMERICHOST | NI_NUMERICSERV))
+	if (!is_inet(sa) || getnameinfo((const struct sockaddr *)sa, len, ip, sizeof(ip), port,
+				    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
 		return;
 	add(e, count, text, names[0], ip);
 	add(e, count, text, names[1], port);
@@ -129,8 +132,8 @@ static void add_address(struct exec *e, size_t *count, char (*text)[VALUE_BYTES]
 /* Completes the environment for a connection; text must live until the command runs. */
 static void describe(struct exec *e, const struct worker_conn *c, char (*text)[VALUE_BYTES])
 {
-	static const char *const names[3][2] = {{"TCPLOCALIP", "TCPLOCALPORT"}, {"TCPREMOTEIP", "TCPREMOTEPORT"},
-		{"REMOTE_ADDR", "REMOTE_PORT"}};
+	static const char *const names[3][2] = {{"TCPLOCALIP", "TCPLOCALPORT"},
+		{"TCPREMOTEIP", "TCPREMOTEPORT"}, {"REMOTE_ADDR", "REMOTE_PORT"}};
 	struct sockaddr_storage local, peer;
 	socklen_t local_len = worker_conn_local_addr(c, &local);
 	socklen_t peer_len = worker_conn_peer_addr(c, &peer);
@@ -164,7 +167,8 @@ static pid_t start(struct worker_conn *c, int fd)
 	if (!error)
 		error = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
 	if (!error)
-		error = posix_spawnp(&pid, command[0], &actions, &e->attributes, command, e->environment);
+		error = posix_spawnp(
+			&pid, command[0], &actions, &e->attributes, command, e->environment);
 	posix_spawn_file_actions_destroy(&actions);
 	return error ? -error : pid;
 }
@@ -194,8 +198,9 @@ static void log_exit(struct child *child, const siginfo_t *info)
 	int killed = info->si_code != CLD_EXITED;
 
 	worker_log(w, killed && info->si_status != child->sent ? WORKER_WARNING : WORKER_DEBUG,
-		"%s for %s, pid %d: %s %d", worker_command(w)[0], worker_conn_peer(child->conn, peer),
-		(int)child->pid, killed ? "ended by signal" : "exit status", info->si_status);
+		"%s for %s, pid %d: %s %d", worker_command(w)[0],
+		worker_conn_peer(child->conn, peer), (int)child->pid,
+		killed ? "ended by signal" : "exit status", info->si_status);
 }
 
 static void on_exit_noticed(uv_poll_t *exit, int status, int events)
@@ -271,19 +276,20 @@ static void refuse(struct worker_conn *c, const char *what, int error)
 	struct worker *w = worker_of(c);
 	char peer[WORKER_ADDR_BYTES];
 
-	worker_log(w, WORKER_ERROR, "%s for %s: %s: %s", worker_command(w)[0], worker_conn_peer(c, peer), what,
-		strerror(-error));
+	worker_log(w, WORKER_ERROR, "%s for %s: %s: %s", worker_command(w)[0],
+		worker_conn_peer(c, peer), what, strerror(-error));
 	worker_close(c);
 }
 
 static void on_open(struct worker_conn *c)
 {
-	int fd = worker_conn_take_fd(c), bad;
+	int fd = worker_conn_fd(c), bad;
 	pid_t pid;
 
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	pid = start(c, fd);
-	close(fd);
+	close(worker_conn_take_fd(
+		c)); /* when the command closes its copy, the client shall see it */
 	if (pid < 0) {
 		refuse(c, "cannot be started", (int)pid);
 		return;

@@ -1,5 +1,5 @@
-/* A dispatcher of a few lines that drives one worker over the real channel, page, bell and log pipe. What
- * does not happen within some seconds fails the test. */
+/* A dispatcher of a few lines that drives one worker over the real channel, page, bell and log
+ * pipe. What does not happen within some seconds fails the test. */
 #ifndef TEST_UNIT_WORKER_FAKE_H
 #define TEST_UNIT_WORKER_FAKE_H
 
@@ -13,11 +13,11 @@
 
 struct fake_options {
 	const char *image;
-	const char *const *params;    /* NAME=VALUE, NULL-terminated; NULL: none */
-	const char *const *command;   /* words, NULL-terminated; NULL: none */
+	const char *const *params;      /* NAME=VALUE, NULL-terminated; NULL: none */
+	const char *const *command;     /* words, NULL-terminated; NULL: none */
 	const char *const *environment; /* beside PATH; NULL: nothing */
-	uint32_t max_conns;	      /* 0: 50 */
-	uint32_t ring_len;	      /* 0: what max_conns needs */
+	uint32_t max_conns;             /* 0: 50 */
+	uint32_t ring_len;              /* 0: what max_conns needs */
 	uint64_t conn_timeout_ms, kill_timeout_ms, stacksize;
 	unsigned nofile; /* both limits; 0: as they are */
 };
@@ -33,15 +33,16 @@ struct fake {
 	uint64_t given, seen; /* offers; entries of the ring that were read */
 	uint32_t next_slot;
 	uint8_t done[FAKE_CONNS]; /* by slot */
-	char output[65536];	  /* what the worker wrote to stderr, from `read` on */
+	char output[65536];       /* what the worker wrote to stderr, from `read` on */
 	size_t output_len, output_at;
 };
 
 struct fake *fake_start(const struct fake_options *o); /* ready when it returns */
 struct fake *fake_spawn(const struct fake_options *o); /* not waited for */
-void fake_end(struct fake *f);			       /* kills what still runs, frees */
+void fake_end(struct fake *f);                         /* kills what still runs, frees */
 
-/* One message with count connections over socket pairs (TCP over loopback, or unix); the clients' ends. */
+/* One message with count connections over socket pairs (TCP over loopback, or unix); the clients'
+ * ends. */
 void fake_offer(struct fake *f, unsigned count, int *ret_clients);
 void fake_offer_tcp(struct fake *f, unsigned count, int *ret_clients);
 

@@ -1,5 +1,5 @@
-/* A worker in event style whose callbacks say what happens on stderr, and which does what its parameters and
- * its clients ask, a word a line. */
+/* A worker in event style whose callbacks say what happens on stderr, and which does what its
+ * parameters and its clients ask, a word a line. */
 #include <dispatcher/worker.h>
 
 #include <stdio.h>
@@ -13,7 +13,8 @@ static int on_start(struct worker *w)
 
 	if (fail)
 		return worker_fail(w, "told to fail: %s", fail);
-	fprintf(stderr, "start %s/%u mark=%s\n", worker_service(w), worker_serial(w), getenv("DISPATCHER_WORKER") ? "left" : "gone");
+	fprintf(stderr, "start %s/%u mark=%s\n", worker_service(w), worker_serial(w),
+		getenv("DISPATCHER_WORKER") ? "left" : "gone");
 	worker_status(w, "serving since the test began");
 	return 0;
 }
@@ -49,7 +50,8 @@ static void on_open(struct worker_conn *c)
 	const char *timeout = worker_param(worker_of(c), "TIMEOUT");
 	char peer[WORKER_ADDR_BYTES], local[WORKER_ADDR_BYTES];
 
-	fprintf(stderr, "open %s %s %s\n", worker_conn_peer(c, peer), worker_conn_local(c, local), worker_conn_listener(c));
+	fprintf(stderr, "open %s %s %s\n", worker_conn_peer(c, peer), worker_conn_local(c, local),
+		worker_conn_listener(c));
 	if (timeout)
 		worker_set_timeout(c, (unsigned)atoi(timeout));
 }

@@ -187,12 +187,12 @@ static void an_unknown_message_is_skipped(void **state)
 
 static void a_long_unknown_message_is_skipped(void **state)
 {
-	static uint8_t buf[60000];
+	static uint8_t buf[60000], value[50000];
 	struct fake *f = fake_start(&echo);
 	struct msg_writer m;
 
 	msg_begin(&m, buf, sizeof(buf), 99);
-	msg_put(&m, 999, buf + 1000, 50000);
+	msg_put(&m, 999, value, sizeof(value));
 	fake_send(f, &m);
 	fake_ping(f, 7);
 	fake_wait_beat(f, 7);
@@ -419,11 +419,13 @@ static void half_closed_input_is_still_answered(void **state)
 		sent[i] = (char)(i * 7 + i / 1000);
 	fcntl(client, F_SETFL, O_NONBLOCK);
 	while (have < sizeof(sent)) {
-		struct pollfd p = {.fd = client, .events = at < sizeof(sent) ? POLLIN | POLLOUT : POLLIN};
+		struct pollfd p = {
+			.fd = client, .events = at < sizeof(sent) ? POLLIN | POLLOUT : POLLIN};
 		ssize_t put, take;
 
 		assert_int_equal(poll(&p, 1, 5000), 1);
-		put = at < sizeof(sent) ? send(client, sent + at, sizeof(sent) - at, MSG_NOSIGNAL) : 0;
+		put = at < sizeof(sent) ? send(client, sent + at, sizeof(sent) - at, MSG_NOSIGNAL)
+					: 0;
 		if (put > 0 && (at += (size_t)put) == sizeof(sent))
 			shutdown(client, SHUT_WR);
 		take = recv(client, got + have, sizeof(got) - have, 0);
