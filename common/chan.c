@@ -106,11 +106,11 @@ int chan_recv(int fd, void *buf, size_t size, size_t *ret_len, int *ret_fds, uns
 		return errno == ECONNRESET ? CHAN_GONE : -errno;
 	}
 	count = take_fds(&m, ret_fds, max_fds, &over);
-	if (over || m.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) {
-		while (count)
-			close(ret_fds[--count]);
+	over = over || m.msg_flags & (MSG_CTRUNC | MSG_TRUNC);
+	while ((over || !got) && count)
+		close(ret_fds[--count]);
+	if (over)
 		return -EMSGSIZE;
-	}
 	if (!got)
 		return CHAN_GONE;
 	*ret_len = (size_t)got;
