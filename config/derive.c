@@ -1,9 +1,10 @@
 /* The numbers that follow from the limits, and whether this machine can hold them: whoever raises one
  * limit shall not have to find out by an outage which others depend on it. */
 #include "config/load.h"
-#include "config/format.h"
 #include "config/host.h"
 #include "common/base.h"
+#include "common/ledger.h"
+#include "common/page.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,11 +20,15 @@ struct derive {
 	load_tell *tell;
 	void *user;
 	bool refused;
-	uint64_t conns, procs, listeners, stacks;
+	uint64_t conns, procs, listeners, stacks, tables; /* the last two in bytes */
 };
 
-static void say(struct derive *d, enum load_severity severity, const char *format, ...) PRINTF_LIKE(3, 4);
+static uint64_t mebibytes(uint64_t bytes)
+{
+	return bytes / (1u << 20) + (bytes % (1u << 20) != 0);
+}
 
+PRINTF_LIKE(3, 4)
 static void say(struct derive *d, enum load_severity severity, const char *format, ...)
 {
 	char text[1024];
@@ -36,7 +41,8 @@ static void say(struct derive *d, enum load_severity severity, const char *forma
 	d->tell(d->user, severity, text);
 }
 
-static void check_backlog(struct derive *d, const struct settings *s, const struct service_settings *svc)
+static void check_backlog(struct derive *d, const struct settings *s,
+	const struct service_settings *svc)
 {
 	if (svc->backlog > d->host->somaxconn)
 		say(d, LOAD_WARNING,
@@ -64,13 +70,13 @@ static void check_stacks(struct derive *d, const struct settings *s, const struc
 {
 	const struct settings_rlimit *as = &svc->limits[RLIMIT_AS];
 	uint64_t stacks = svc->stacksize * svc->max_conns;
-	char have[FORMAT_BYTES], need[FORMAT_BYTES];
 
 	if (as->set && stacks > as->value)
 		say(d, LOAD_WARNING,
-			"%s: service %s: MAX_CONNS stacks of STACKSIZE need %s, but LIMIT_AS is %s",
-			settings_text(s, svc->where), settings_text(s, svc->name),
-			format_size(stacks, need), format_size(as->value, have));
+			"%s: service %s: MAX_CONNS stacks of STACKSIZE need %" PRIu64 " MiB, but LIMIT_AS is %"
+			PRIu64 " MiB; lower the former or raise the latter",
+			settings_text(s, svc->where), settings_text(s, svc->name), mebibytes(stacks),
+			mebibytes(as->value));
 }
 
 /* Saturates: a sum that overflows is too much in any case. */
@@ -80,6 +86,16 @@ static void add(uint64_t *sum, uint64_t a, uint64_t b)
 
 	if (__builtin_mul_overflow(a, b, &product) || __builtin_add_overflow(*sum, product, sum))
 		*sum = UINT64_MAX;
+}
+
+/* The tables that supervisor and acceptor keep for it, in memory that is there from the start. */
+static void add_tables(struct derive *d, const struct service_settings *svc)
+{
+	uint64_t workers = settings_worker_slots(svc);
+
+	add(&d->tables, workers, page_bytes(page_ring_len(svc->max_conns)) + page_bells_bytes(1));
+	add(&d->tables, workers, sizeof(struct ledger_worker));
+	add(&d->tables, settings_conn_slots(svc), sizeof(struct ledger_conn));
 }
 
 static void add_service(struct derive *d, const struct settings *s, const struct service_settings *svc)
@@ -93,6 +109,7 @@ static void add_service(struct derive *d, const struct settings *s, const struct
 	add(&d->procs, 1, (uint64_t)svc->max_procs + svc->max_shutdown);
 	add(&d->listeners, 1, svc->listeners.count);
 	add(&d->stacks, stack, svc->max_procs);
+	add_tables(d, svc);
 	check_backlog(d, s, svc);
 	check_worker_descriptors(d, s, svc);
 	check_stacks(d, s, svc);
@@ -117,7 +134,6 @@ static void print_service(const struct derive *d, const struct settings *s,
 	const struct service_settings *svc, FILE *out)
 {
 	uint64_t stacks = 0;
-	char text[FORMAT_BYTES];
 
 	add(&stacks, svc->stacksize, (uint64_t)svc->max_conns * svc->max_procs);
 	fprintf(out, "! %s: ", settings_text(s, svc->name));
@@ -128,14 +144,12 @@ static void print_service(const struct derive *d, const struct settings *s,
 			(uint64_t)svc->max_procs * svc->max_conns, svc->max_procs,
 			svc->max_procs + svc->max_shutdown, svc->backlog);
 	if (svc->enabled && stacks)
-		fprintf(out, "; stacks %s", format_size(stacks, text));
+		fprintf(out, "; stacks %" PRIu64 " MiB", mebibytes(stacks));
 	fputc('\n', out);
 }
 
 static void print_numbers(const struct derive *d, const struct settings *s, FILE *out)
 {
-	char text[FORMAT_BYTES];
-
 	for (uint32_t i = 0; i < s->services.count; i++)
 		print_service(d, s, settings_service(s, i), out);
 	fprintf(out, "! all: %" PRIu64 " connections at most, in %" PRIu64 " worker processes at most\n",
@@ -146,8 +160,8 @@ static void print_numbers(const struct derive *d, const struct settings *s, FILE
 		d->host->descriptors);
 	fprintf(out, "! backlogs: the kernel allows %" PRIu64 " (net.core.somaxconn)\n",
 		d->host->somaxconn);
-	if (d->stacks)
-		fprintf(out, "! memory for stacks: %s at most\n", format_size(d->stacks, text));
+	fprintf(out, "! memory: %" PRIu64 " MiB for tables, %" PRIu64 " MiB for stacks at most\n",
+		mebibytes(d->tables), mebibytes(d->stacks));
 }
 
 int load_check_derived_on(const struct host *host, const struct settings *s, load_tell *tell,
@@ -157,6 +171,11 @@ int load_check_derived_on(const struct host *host, const struct settings *s, loa
 
 	for (uint32_t i = 0; i < s->services.count; i++)
 		add_service(&d, s, settings_service(s, i));
+	if (d.tables > host->memory_bytes / 2)
+		say(&d, LOAD_ERROR,
+			"the tables of %" PRIu64 " connections need %" PRIu64 " MiB, and this machine has %"
+			PRIu64 "; lower MAX_CONNS or MAX_PROCS",
+			d.conns, mebibytes(d.tables), mebibytes(host->memory_bytes));
 	check_descriptors(&d, "supervisor", descriptors(&d, SUPERVISOR_PER_WORKER));
 	check_descriptors(&d, "acceptor", descriptors(&d, ACCEPTOR_PER_WORKER));
 	if (out)

@@ -75,6 +75,7 @@ void host_facts(struct host *ret_host)
 	h->gid = getegid();
 	h->is_root = h->uid == 0;
 	h->descriptors = descriptor_limit(h->is_root);
+	h->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	h->somaxconn = read_number("/proc/sys/net/core/somaxconn", 4096);
 	if (gethostname(h->name, sizeof(h->name) - 1) < 0 || !h->name[0])
 		strcpy(h->name, "localhost");

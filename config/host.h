@@ -1,4 +1,4 @@
-/* What loading needs to know of the machine and of who runs it, as plain facts: tests make their own. */
+/* What loading needs to know of the machine and of who runs it: plain facts, tests make their own. */
 #ifndef CONFIG_HOST_H
 #define CONFIG_HOST_H
 
@@ -11,7 +11,8 @@
 struct host {
 	bool is_root;
 	uint32_t uid, gid;	    /* effective */
-	uint64_t descriptors;	    /* how far the limit may be raised: RLIMIT_NOFILE hard, or nr_open for root */
+	uint64_t descriptors;	    /* highest limit to be had: RLIMIT_NOFILE hard, or nr_open for root */
+	uint64_t memory_bytes;	    /* of the machine */
 	uint64_t somaxconn;
 	char name[HOST_NAME_BYTES]; /* for %s in LOGFILE */
 	char run_dir[PATH_MAX];	    /* defaults of the options of these names */

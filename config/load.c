@@ -1,5 +1,5 @@
-/* From a file to settings: read, classify, build, tell. Everything that can be wrong goes to one report,
- * so that all of it is told at once, in the order of the files. */
+/* From a file to settings: read, classify, build, tell. Everything that can be wrong goes to one
+ * report, so that all of it is told at once, in the order of the files. */
 #include "config/load.h"
 #include "config/build.h"
 #include "common/base.h"

@@ -11,7 +11,9 @@
 
 static bool begins_table(const char *line)
 {
-	return !strncasecmp(line, TABLE, strlen(TABLE)) && !line[strlen(TABLE) + strspn(line + strlen(TABLE), " \t\r\n")];
+	const char *rest = line + strlen(TABLE);
+
+	return !strncasecmp(line, TABLE, strlen(TABLE)) && !rest[strspn(rest, " \t\r\n")];
 }
 
 void mappings_look(const char *dir, struct report *report)

@@ -231,7 +231,7 @@ const char *schema_suggest(const char *key)
 
 bool schema_is_list(enum schema_type type)
 {
-	return type >= SCHEMA_PAIRS && type <= SCHEMA_ADDRESSES ? true : type == SCHEMA_RUN_GROUPS;
+	return (type >= SCHEMA_PAIRS && type <= SCHEMA_ADDRESSES) || type == SCHEMA_RUN_GROUPS;
 }
 
 const char *schema_type_name(enum schema_type type)
