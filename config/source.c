@@ -64,7 +64,7 @@ static int take_option(void *user, const char *section, const char *name, const 
 int source_read(struct source *src, const char *path, bool as_root, struct report *report)
 {
 	struct lines lines;
-	int r, wrong;
+	int r;
 
 	*src = (struct source){
 		.files.elem = sizeof(struct file),
@@ -75,9 +75,10 @@ int source_read(struct source *src, const char *path, bool as_root, struct repor
 		return r;
 	lines_init(&lines, src, as_root, report);
 	r = lines_open_main(&lines, path);
-	wrong = r ? 0 : ini_parse_stream(lines_next, &lines, take_option, &lines);
-	if (r >= 0)
-		r = lines.failure ? lines.failure : wrong ? -EBADMSG : 0;
+	if (!r && ini_parse_stream(lines_next, &lines, take_option, &lines))
+		r = -EBADMSG;
+	if (lines.failure)
+		r = lines.failure;
 	lines_deinit(&lines);
 	return r;
 }

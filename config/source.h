@@ -26,8 +26,8 @@ struct source {
 	uint64_t hash;	     /* of all files' contents */
 };
 
-/* Reads path and what it includes; everything wrong with its form goes to report. 0 or -errno; the
- * source is whole and must be deinitialised in either case. */
+/* Reads path and what it includes; everything wrong with its form goes to report. 0,
+ * FILE_REFUSED (there is no main file to read; told) or -errno; source_deinit it in any case. */
 int source_read(struct source *src, const char *path, bool as_root, struct report *report);
 void source_deinit(struct source *src);
 
