@@ -2,6 +2,7 @@
  * report, so that all of it is told at once, in the order of the files. */
 #include "config/load.h"
 #include "config/build.h"
+#include "config/read.h"
 #include "common/base.h"
 
 #include <errno.h>
@@ -263,7 +264,7 @@ int load_settings_on(const struct host *host, const char *path, load_tell *tell,
 	int r;
 
 	report_init(&report);
-	r = source_read(&source, path, host->is_root, &report);
+	r = read_source(&source, path, host->is_root, &report);
 	if (!r)
 		r = build(path, host, &source, &report, &made);
 	if (!r && report.failed)

@@ -3,15 +3,11 @@
 #define CONFIG_LOAD_H
 
 #include "config/settings.h"
+#include "config/tell.h"
 
 enum load_answer {
 	LOAD_REFUSED = 1, /* there are errors; all of them have been told */
 };
-
-enum load_severity { LOAD_NOT_ENFORCED, LOAD_WARNING, LOAD_ERROR };
-
-/* Takes one message, complete with "file:line: " where there is one. */
-typedef void load_tell(void *user, enum load_severity severity, const char *text);
 
 /* Reads path. Tells NOT ENFORCED first, then errors and warnings in file order. On success the block
  * is the caller's (free), whole by settings_check. 0, LOAD_REFUSED or -errno. */

@@ -2,8 +2,11 @@
 #ifndef CONFIG_REPORT_H
 #define CONFIG_REPORT_H
 
-#include "config/load.h"
+#include "config/tell.h"
 #include "config/vec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 /* A place in a file. seq numbers the lines of all files in the order of reading; 0: no line. */
 struct where {

@@ -26,9 +26,6 @@ struct source {
 	uint64_t hash;	     /* of all files' contents */
 };
 
-/* Reads path and what it includes; everything wrong with its form goes to report. 0,
- * FILE_REFUSED (there is no main file to read; told) or -errno; source_deinit it in any case. */
-int source_read(struct source *src, const char *path, bool as_root, struct report *report);
 void source_deinit(struct source *src);
 
 #define SOURCE_LINE_BYTES 4096	/* longest line */

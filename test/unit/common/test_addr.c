@@ -1,5 +1,5 @@
 /* Addresses as plain data. */
-#include "check.h"
+#include "test/unit/common/check.h"
 
 #include "common/addr.h"
 #include "common/base.h"

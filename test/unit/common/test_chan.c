@@ -1,5 +1,5 @@
 /* Records with descriptors: each arrives once and whole, and none leaks. */
-#include "check.h"
+#include "test/unit/common/check.h"
 
 #include "common/base.h"
 #include "common/chan.h"

@@ -1,5 +1,5 @@
 /* The ledger's tables: their places, and that another layout is noticed. */
-#include "check.h"
+#include "test/unit/common/check.h"
 
 #include "common/base.h"
 #include "common/ledger.h"

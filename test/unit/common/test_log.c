@@ -1,5 +1,5 @@
 /* Lines of the log: whole or not at all, one event each. */
-#include "check.h"
+#include "test/unit/common/check.h"
 
 #include "common/base.h"
 #include "common/log.h"

@@ -1,5 +1,5 @@
 /* The wire protocol: what is written is read, and what is malformed is refused as a whole. */
-#include "check.h"
+#include "test/unit/common/check.h"
 
 #include "common/base.h"
 #include "common/msg.h"

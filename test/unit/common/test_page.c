@@ -1,5 +1,5 @@
 /* Report pages and doorbells, and that no wake-up is lost between two processes' memory. */
-#include "check.h"
+#include "test/unit/common/check.h"
 
 #include "common/base.h"
 #include "common/page.h"

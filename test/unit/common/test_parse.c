@@ -1,5 +1,5 @@
 /* The text parsers: what they read, and that they read nothing else. */
-#include "check.h"
+#include "test/unit/common/check.h"
 
 #include "common/base.h"
 #include "common/parse.h"

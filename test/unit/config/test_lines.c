@@ -1,5 +1,5 @@
 /* Lines and files: what works, and a clear word where something else would be misread. */
-#include "world.h"
+#include "test/unit/config/world.h"
 
 #include "common/base.h"
 #include "config/source.h"

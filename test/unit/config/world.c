@@ -1,6 +1,6 @@
 /* The world is a fresh directory, which is also the working directory, so that messages have short
  * names; and a host made by hand, so that the same test runs with and without root. */
-#include "world.h"
+#include "test/unit/config/world.h"
 
 #include "common/base.h"
 

@@ -1,0 +1,111 @@
+/* settings_check(): a block comes from another process, so every offset, list and number is looked at
+ * once, before anybody follows it or sizes a table by it. */
+#include "config/settings.h"
+#include "config/schema.h"
+#include "common/base.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool text_is_whole(const struct settings *s, uint32_t at)
+{
+	if (!at)
+		return true;
+	return at >= sizeof(*s) && at < s->bytes && memchr((const char *)s + at, '\0', s->bytes - at);
+}
+
+static bool list_is_whole(const struct settings *s, struct settings_list list, size_t elem)
+{
+	if (!list.count)
+		return true;
+	return list.at >= sizeof(*s) && list.at % 8 == 0 && list.at < s->bytes &&
+		list.count <= (s->bytes - list.at) / elem;
+}
+
+static bool texts_are_whole(const struct settings *s, struct settings_list list)
+{
+	const uint32_t *texts = settings_list_data(s, list);
+
+	if (!list_is_whole(s, list, sizeof(*texts)))
+		return false;
+	for (uint32_t i = 0; i < list.count; i++)
+		if (!texts[i] || !text_is_whole(s, texts[i]))
+			return false;
+	return true;
+}
+
+static bool listeners_are_whole(const struct settings *s, const struct service_settings *svc)
+{
+	const struct settings_listener *list = settings_listeners(s, svc);
+
+	if (!list_is_whole(s, svc->listeners, sizeof(*list)))
+		return false;
+	for (uint32_t i = 0; i < svc->listeners.count; i++)
+		if (!text_is_whole(s, list[i].path) || !text_is_whole(s, list[i].name) ||
+			!text_is_whole(s, list[i].where) || !list[i].name ||
+			(list[i].addr.family == AF_UNIX && !list[i].path))
+			return false;
+	return true;
+}
+
+/* Tables are sized by the numbers, so they must be in the ranges that keep the sizes sane. */
+static bool numbers_are_in_range(const struct service_settings *svc)
+{
+	for (unsigned i = 0; i < schema_count(); i++) {
+		const struct schema_option *o = schema_at(i);
+		uint64_t value;
+
+		if (o->type != SCHEMA_NUMBER || !o->service_at)
+			continue;
+		value = *(const uint32_t *)((const char *)svc + o->service_at);
+		if (value < o->min || value > o->max)
+			return false;
+	}
+	return svc->min_procs <= svc->max_procs && svc->min_conns <= svc->max_conns;
+}
+
+static bool service_is_whole(const struct settings *s, const struct service_settings *svc)
+{
+	const uint32_t texts[] = {svc->name, svc->where, svc->image, svc->logfile, svc->user_name,
+		svc->working_directory};
+
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
+		if (!text_is_whole(s, texts[i]))
+			return false;
+	return svc->name && svc->where && numbers_are_in_range(svc) && listeners_are_whole(s, svc) &&
+		texts_are_whole(s, svc->command) && texts_are_whole(s, svc->parameters) &&
+		texts_are_whole(s, svc->environment) &&
+		list_is_whole(s, svc->groups, sizeof(uint32_t)) &&
+		list_is_whole(s, svc->exempt_sources, sizeof(struct settings_prefix));
+}
+
+static bool head_is_whole(const struct settings *s)
+{
+	const uint32_t texts[] = {s->config_file, s->run_dir, s->state_dir, s->control_socket,
+		s->worker_dir, s->log_dir, s->logfile};
+
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
+		if (!texts[i] || !text_is_whole(s, texts[i]))
+			return false;
+	return s->hash[SETTINGS_HASH_BYTES - 1] == '\0' && texts_are_whole(s, s->files) &&
+		texts_are_whole(s, s->not_enforced) && texts_are_whole(s, s->warnings) &&
+		list_is_whole(s, s->services, sizeof(struct service_settings));
+}
+
+int settings_check(const void *block, size_t bytes)
+{
+	const struct settings *s = block;
+	uint64_t conns = 0;
+
+	if (bytes < sizeof(*s) || s->magic != SETTINGS_MAGIC || s->bytes < sizeof(*s) ||
+		s->bytes > bytes || !head_is_whole(s))
+		return -EBADMSG;
+	for (uint32_t i = 0; i < s->services.count; i++) {
+		const struct service_settings *svc = settings_service(s, i);
+
+		if (!service_is_whole(s, svc))
+			return -EBADMSG;
+		conns += settings_conn_slots(svc);
+	}
+	return conns <= INT32_MAX ? 0 : -EBADMSG;
+}
