@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/wait.h>
 
+/* Workers of a take-over answer within a millisecond. Who is stopped or hangs is not waited for. */
+#define SETTLE_MS 100
+
 /* Books of a worker that this ledger has not seen before. */
 static void open_book(struct slot *s, const struct link_record *r)
 {
@@ -212,9 +215,21 @@ void crew_go(struct service *svc, uint64_t now_ms)
 	for (uint32_t i = 0; i < svc->slot_count; i++)
 		if (svc->slots[i].serial)
 			adopt(svc, &svc->slots[i], now_ms);
+	svc->settling_until_ms = now_ms + SETTLE_MS;
 	svc->book->handed = MAX(svc->book->handed, svc->book->lost + svc->conns.open);
 	crew_book_exits(svc, now_ms);
 	service_refresh_all(svc, now_ms);
+}
+
+bool crew_settling(struct service *svc, uint64_t now_ms)
+{
+	if (!svc->settling_until_ms)
+		return false;
+	for (uint32_t i = 0; i < svc->slot_count && now_ms < svc->settling_until_ms; i++)
+		if (svc->slots[i].serial && svc->slots[i].unsettled && !svc->slots[i].exited)
+			return true;
+	svc->settling_until_ms = 0;
+	return false;
 }
 
 void crew_released(struct service *svc, struct slot *s, uint64_t now_ms)

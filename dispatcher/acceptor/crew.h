@@ -10,6 +10,7 @@ void crew_came(struct service *svc, const struct link_record *r, const int fds[3
 void crew_exited(struct service *svc, const struct link_record *r, uint64_t now_ms);
 
 void crew_go(struct service *svc, uint64_t now_ms); /* everything is known: adopt, and be active */
+bool crew_settling(struct service *svc, uint64_t now_ms); /* adopted workers have yet to answer */
 void crew_book_exits(struct service *svc, uint64_t now_ms); /* exits that had to wait for a theft */
 
 /* Nothing of an exited worker is left to be rescued: what it had taken is lost, its slot is given up;

@@ -113,7 +113,7 @@ void pump_run(struct service *svc, uint64_t now_ms)
 	struct pool_decision d;
 	uint64_t backoff;
 
-	if (!svc->pool || !svc->active)
+	if (!svc->pool || !svc->active || crew_settling(svc, now_ms))
 		return;
 	drain(svc, now_ms);
 	backoff = svc->backoff_seen_ms;
@@ -153,6 +153,7 @@ uint64_t pump_due(const struct service *svc)
 		due = pool_deadline(svc->pool);
 	earlier(&due, svc->starved_until_ms);
 	earlier(&due, svc->retry_ms);
+	earlier(&due, svc->settling_until_ms);
 	if (svc->state == LINK_CLOSING && !svc->drained)
 		earlier(&due, MAX(svc->drain_from_ms, svc->drain_checked_ms + 10));
 	return due;
