@@ -24,6 +24,7 @@ struct sv {
 	struct reader_result config;
 	const struct settings *settings; /* config.settings */
 	struct rlimit nofile;		 /* as we were started with */
+	uint64_t acceptor_nofile;	 /* its soft and hard limit */
 	uint64_t started_ms, started_wall_ms;
 	struct rundir rundir;
 	int ledger_fd, bells_fd, bells_readonly_fd;

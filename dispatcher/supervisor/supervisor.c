@@ -96,35 +96,33 @@ static uint64_t descriptors_needed(const struct settings *s)
 	return needed;
 }
 
-/* Unread offers are descriptors in flight, which unix(7) limits by the sender's RLIMIT_NOFILE. */
-static uint64_t acceptor_descriptors(const struct sv *sv)
+/* Unread offers are descriptors in flight, which unix(7) limits by the sender's RLIMIT_NOFILE. Beyond
+ * what can be had, the limit is back-pressure for the acceptor. */
+static uint64_t acceptor_descriptors(const struct settings *s)
 {
-	const struct settings *s = sv->settings;
 	uint64_t needed = descriptors_needed(s);
-	struct rlimit now;
 
 	for (uint32_t i = 0; i < s->services.count; i++) {
 		const struct service_settings *svc = settings_service(s, i);
 
-		needed += (uint64_t)settings_worker_slots(svc) * svc->max_handoffs;
+		needed += (uint64_t)(svc->max_procs + svc->max_shutdown) * svc->max_handoffs;
 	}
-	getrlimit(RLIMIT_NOFILE, &now);
-	return geteuid() == 0 ? MAX(needed, (uint64_t)sv->nofile.rlim_cur) : (uint64_t)now.rlim_max;
+	return needed;
 }
 
+/* Even root may lack the right to raise the hard limit (CAP_SYS_RESOURCE), as in many containers. */
 static void raise_descriptors(struct sv *sv)
 {
 	struct rlimit wanted;
 
 	getrlimit(RLIMIT_NOFILE, &sv->nofile);
-	wanted = sv->nofile;
-	if (geteuid() == 0)
-		wanted.rlim_max = MAX(wanted.rlim_max, descriptors_needed(sv->settings));
+	wanted.rlim_max = MAX(sv->nofile.rlim_max, acceptor_descriptors(sv->settings));
 	wanted.rlim_cur = wanted.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &wanted) < 0) {
 		wanted.rlim_cur = wanted.rlim_max = sv->nofile.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &wanted);
 	}
+	sv->acceptor_nofile = wanted.rlim_max;
 }
 
 static void settle_process(struct sv *sv)
@@ -249,7 +247,7 @@ static int make_baton(struct sv *sv, const struct supervisor_options *options)
 		.bells_fd = sv->bells_fd,
 		.control_fd = sv->rundir.control.fd,
 		.log_fd = logs_acceptor_fd(sv->logs),
-		.nofile = acceptor_descriptors(sv),
+		.nofile = sv->acceptor_nofile,
 		.created_ms = sv->started_ms,
 		.created_wall_ms = sv->started_wall_ms,
 		.ops = &ops,
@@ -282,7 +280,7 @@ static int make_thefts(struct sv *sv)
 		.children = sv->children,
 		.workers = sv->workers,
 		.outlet = baton_outlet(sv->baton),
-		.nofile = acceptor_descriptors(sv),
+		.nofile = sv->acceptor_nofile,
 		.log = logs_acceptor_fd(sv->logs)};
 
 	return thefts_new(&world, &sv->thefts);
