@@ -112,11 +112,11 @@ static bool is_spent(const struct pool *p, const struct pool_slot *s)
 /* How many more it could be given; 0 when it is to get nothing. */
 static uint32_t room(const struct pool *p, const struct pool_slot *s)
 {
-	uint32_t conns = s->w.load + s->kept, unread = s->w.unread + s->kept;
+	const struct pool_limits *l = &p->limits;
 
-	if (!pool_takes(s) || conns >= p->limits.max_conns || unread >= p->limits.max_handoffs)
+	if (!pool_takes(s) || s->w.load >= l->max_conns || s->w.unread >= l->max_handoffs)
 		return 0;
-	return MIN(p->limits.max_conns - conns, p->limits.max_handoffs - unread);
+	return MIN(l->max_conns - s->w.load, l->max_handoffs - s->w.unread);
 }
 
 /* Adds the part of a worker that takes connections, once or (sign = -1) less once. */
@@ -151,6 +151,7 @@ static void sum(struct pool *p, const struct pool_slot *s, uint32_t sign)
 	if (s->stranded) {
 		sums->stranded += sign * s->w.unread;
 		sums->askable += s->askable ? sign : 0;
+		sums->corpses += s->w.state == POOL_EXITED ? sign : 0;
 	}
 	if (pool_takes(s))
 		sum_taking(p, s, sign);
@@ -256,7 +257,7 @@ uint32_t pool_pick(const struct pool *p, uint32_t waiting, uint32_t *ret_slot)
 	uint32_t slot = byload_first(&p->byload);
 	uint32_t load, count;
 
-	if (slot == BYLOAD_NONE)
+	if (slot == BYLOAD_NONE || p->sums.corpses >= p->limits.max_procs)
 		return 0;
 	*ret_slot = slot;
 	load = p->slot[slot].w.load;

@@ -90,9 +90,6 @@ void pool_hung(struct pool *p, uint32_t slot, uint64_t now_ms);	    /* kill it a
 void pool_exited(struct pool *p, uint32_t slot, uint64_t now_ms);
 void pool_released(struct pool *p, uint32_t slot, uint64_t now_ms); /* EXITED -> FREE */
 void pool_spawn_failed(struct pool *p, uint32_t slot, uint64_t now_ms); /* STARTING -> FREE; backs off */
-/* places of slot are kept for what a theft will bring, and given to nobody else; or no longer. */
-void pool_kept(struct pool *p, uint32_t slot, uint32_t places, uint64_t now_ms);
-void pool_unkept(struct pool *p, uint32_t slot, uint32_t places, uint64_t now_ms);
 /* So many clients wait outside: the listeners' backlogs. */
 void pool_waiting(struct pool *p, uint32_t count, uint64_t now_ms);
 /* No more spawns, every worker retires whatever max_shutdown says; at deadline_ms (POOL_NEVER: none)
@@ -102,7 +99,8 @@ void pool_close(struct pool *p, uint64_t deadline_ms, uint64_t now_ms);
 /* --- questions --- */
 /* Who gets the next up to `waiting` connections (at least 1), and how many of them (0: nobody has
  * room). Changes nothing. Least loaded first; among equals the one used last; a spent worker only
- * when no other has room; several only while the worker stays at or below min_conns. */
+ * when no other has room; several only while the worker stays at or below min_conns. Nobody, while
+ * max_procs dead workers wait to be robbed: their slots are needed, so their clients come first. */
 uint32_t pool_pick(const struct pool *p, uint32_t waiting, uint32_t *ret_slot);
 uint32_t pool_room_of(const struct pool *p, uint32_t slot); /* how many slot could take now */
 

@@ -279,26 +279,6 @@ void pool_waiting(struct pool *p, uint32_t count, uint64_t now_ms)
 	p->waiting = count;
 }
 
-void pool_kept(struct pool *p, uint32_t slot, uint32_t places, uint64_t now_ms)
-{
-	struct pool_slot *s = begin_if(p, slot, ~BIT(POOL_FREE), now_ms);
-
-	if (!s)
-		return;
-	s->kept += places;
-	pool_changed(p, s, false);
-}
-
-void pool_unkept(struct pool *p, uint32_t slot, uint32_t places, uint64_t now_ms)
-{
-	struct pool_slot *s = begin_if(p, slot, ~BIT(POOL_FREE), now_ms);
-
-	if (!s)
-		return;
-	s->kept -= MIN(s->kept, places);
-	pool_changed(p, s, false);
-}
-
 void pool_close(struct pool *p, uint64_t deadline_ms, uint64_t now_ms)
 {
 	p->closed = true;

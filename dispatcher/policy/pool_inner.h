@@ -29,7 +29,6 @@ struct pool_slot {
 	bool termed;		  /* told to say goodbye, at termed_ms */
 	uint32_t heir;		  /* the STARTING slot that replaces this one */
 	uint32_t heir_of;	  /* STARTING: the slot that it replaces */
-	uint32_t kept;		  /* places kept for what a theft brings */
 	uint64_t termed_ms, ask_ms;
 	struct offered offered;
 };
@@ -47,6 +46,7 @@ struct pool_sums {
 	uint32_t spare;	   /* of taking, not leaving: sum of min_conns - load */
 	uint32_t load, active; /* of all; of SERVING and SUSPECT */
 	uint32_t stranded; /* unread offers of stranded slots */
+	uint32_t corpses;  /* EXITED, and stranded */
 };
 
 struct pool {

@@ -181,34 +181,6 @@ static void a_spent_worker_is_picked_only_when_no_other_has_room(void **state)
 	world_end(&w);
 }
 
-static void kept_places_are_given_to_nobody(void **state)
-{
-	struct world w;
-	uint32_t slot;
-
-	world_start(&w, .max_procs = 1, .min_conns = 4, .max_conns = 4, .max_handoffs = 3);
-	world_settle_ready(&w);
-	pool_kept(w.pool, 0, 2, w.now_ms);
-	assert_int_equal(pick(&w, 8, &slot), 1);
-	pool_kept(w.pool, 0, 1, w.now_ms);
-	assert_int_equal(pick(&w, 8, &slot), 0);
-	pool_unkept(w.pool, 0, 1, w.now_ms);
-	assert_int_equal(pool_room_of(w.pool, 0), 1);
-	pool_unkept(w.pool, 0, 100, w.now_ms);
-	assert_int_equal(pool_room_of(w.pool, 0), 3);
-	pool_kept(w.pool, 0, 2, w.now_ms);
-	pool_given(w.pool, 0, 1, w.now_ms);
-	pool_taken(w.pool, 0, 1, w.now_ms);
-	pool_given(w.pool, 0, 1, w.now_ms);
-	pool_taken(w.pool, 0, 1, w.now_ms);
-	assert_int_equal(pool_room_of(w.pool, 0), 0);
-	pool_exited(w.pool, 0, w.now_ms);
-	pool_released(w.pool, 0, w.now_ms);
-	pool_kept(w.pool, 0, 1, w.now_ms);
-	pool_unkept(w.pool, 0, 1, w.now_ms);
-	world_end(&w);
-}
-
 static void peak_load_and_life_are_kept_for_status(void **state)
 {
 	struct world w;
@@ -243,7 +215,6 @@ int main(void)
 		cmocka_unit_test(a_worker_is_offered_no_more_than_its_window),
 		cmocka_unit_test(a_burst_stops_at_the_end_of_the_workers_life),
 		cmocka_unit_test(a_spent_worker_is_picked_only_when_no_other_has_room),
-		cmocka_unit_test(kept_places_are_given_to_nobody),
 		cmocka_unit_test(peak_load_and_life_are_kept_for_status),
 	};
 

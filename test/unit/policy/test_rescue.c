@@ -394,6 +394,28 @@ static void the_longest_unread_are_stolen_first(void **state)
 	world_end(&w);
 }
 
+/* Or a service that dies on every first connection would end with nothing but corpses. */
+static void new_clients_wait_while_max_procs_dead_workers_are_not_robbed(void **state)
+{
+	struct world w;
+
+	world_start(&w, .max_procs = 2, .min_procs = 2);
+	world_settle_ready(&w);
+	world_pass(&w, 20000);
+	world_offer(&w);
+	pool_exited(w.pool, 0, w.now_ms);
+	world_settle_ready(&w);
+	assert_int_equal(world_offer(&w), 1);
+	pool_exited(w.pool, 1, w.now_ms);
+	world_settle_ready(&w);
+	assert_int_equal(world_offer(&w), UINT32_MAX);
+	assert_int_equal(pool_room_of(w.pool, 2), 16);
+	pool_robbed(w.pool, 0, 1, w.now_ms);
+	pool_given(w.pool, 2, 1, w.now_ms);
+	assert_int_not_equal(world_offer(&w), UINT32_MAX);
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +442,7 @@ int main(void)
 		cmocka_unit_test(offers_that_a_retiring_worker_does_not_read_are_stolen_too),
 		cmocka_unit_test(what_reached_a_worker_that_just_died_is_stolen_again),
 		cmocka_unit_test(the_longest_unread_are_stolen_first),
+		cmocka_unit_test(new_clients_wait_while_max_procs_dead_workers_are_not_robbed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
