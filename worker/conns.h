@@ -37,6 +37,7 @@ struct worker_conn {
 	uint8_t depth;   /* callbacks of the author that are running for it */
 	uint8_t watched; /* epoll events asked for, if polled */
 	bool polled, eof, due;
+	bool greeted; /* something was written to it */
 };
 
 struct conns {

@@ -400,6 +400,7 @@ static void one_client_may_close_all_others(void **state)
 	int clients[8];
 
 	fake_offer(f, 8, clients);
+	expect_answer(clients[7], "last\n", "4:last\n");
 	fake_say(clients[3], "close all\n");
 	for (int i = 0; i < 8; i++)
 		expect_end(clients[i]);
