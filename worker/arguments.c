@@ -229,7 +229,7 @@ static int open_listener(const struct sockaddr_storage *sa, socklen_t len)
 	return base_steal_fd(&fd);
 }
 
-static void announce(const struct arguments *a, const char *text, int fd)
+static void announce_one(const struct arguments *a, const char *text, int fd)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
@@ -262,7 +262,6 @@ static int listen_at(struct arguments *a, unsigned index)
 	if (fd < 0)
 		return complain(a, strerror(-fd), text, fd);
 	a->listeners[index].fd = fd;
-	announce(a, text, fd);
 	return 0;
 }
 
@@ -273,6 +272,12 @@ int arguments_listen(struct arguments *a)
 	for (unsigned i = 0; !bad && i < a->listener_count; i++)
 		bad = listen_at(a, i);
 	return bad;
+}
+
+void arguments_announce(const struct arguments *a)
+{
+	for (unsigned i = 0; i < a->listener_count; i++)
+		announce_one(a, a->listeners[i].text, a->listeners[i].fd);
 }
 
 void arguments_put(const struct arguments *a, struct msg_writer *m)

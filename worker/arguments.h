@@ -28,8 +28,9 @@ struct arguments {
  * deinit. */
 int arguments_init(struct arguments *a, int argc, char **argv);
 
-/* Opens the listeners and prints where they listen. 0 or -errno (the reason was printed). */
+/* Opens the listeners. 0 or -errno (the reason was printed). */
 int arguments_listen(struct arguments *a);
+void arguments_announce(const struct arguments *a); /* prints where they listen */
 
 /* Puts what the dispatcher would have said into a MSG_SETUP. */
 void arguments_put(const struct arguments *a, struct msg_writer *m);

@@ -266,6 +266,7 @@ int byhand_start(struct byhand *b, struct worker *w)
 	uv_signal_start(&b->term, on_signal, SIGTERM);
 	uv_poll_start(&b->rung, UV_READABLE, on_rung);
 	go_on(b);
+	arguments_announce(&b->args);
 	return 0;
 }
 
