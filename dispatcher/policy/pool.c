@@ -212,13 +212,21 @@ static uint64_t deadline_of(const struct pool *p, const struct pool_slot *s)
 	return s->w.state == POOL_RETIRING ? retiring_deadline(p, s) : POOL_NEVER;
 }
 
-void pool_changed(struct pool *p, struct pool_slot *s, bool used)
+static enum pool_stage stage_by_life(const struct pool *p, const struct pool_slot *s)
 {
-	enum pool_stage by_life = POOL_FRESH;
 	uint64_t limit = p->limits.max_life_conns;
 
-	if (limit && s->w.life + MIN(p->limits.min_conns, limit / 2) >= limit)
-		by_life = s->w.life >= limit ? POOL_LIMIT : POOL_NEAR;
+	if (is_spent(p, s))
+		return POOL_LIMIT;
+	if (limit && (s->hasty || s->w.life + MIN(p->limits.min_conns, limit / 2) >= limit))
+		return POOL_NEAR;
+	return POOL_FRESH;
+}
+
+void pool_changed(struct pool *p, struct pool_slot *s, bool used)
+{
+	enum pool_stage by_life = stage_by_life(p, s);
+
 	s->stage = MAX(by_life, s->age);
 	if (s->leaving && (s->stage == POOL_FRESH || !pool_takes(s))) {
 		s->leaving = s->replaced = false;
@@ -241,15 +249,31 @@ const struct pool_worker *pool_worker(const struct pool *p, uint32_t slot)
 	return &p->slot[slot].w;
 }
 
-uint32_t pool_room_of(const struct pool *p, uint32_t slot)
+/* As room(), but not beyond the end of its life. */
+static uint32_t room_in_life(const struct pool *p, const struct pool_slot *s)
 {
 	uint64_t limit = p->limits.max_life_conns;
-	const struct pool_slot *s = &p->slot[slot];
 
-	ASSERT(slot < p->slots);
 	if (!limit || is_spent(p, s))
 		return room(p, s);
 	return (uint32_t)MIN(room(p, s), limit - s->w.life);
+}
+
+uint32_t pool_room_for_loot(const struct pool *p, const struct pool_slot *s, bool only_lively)
+{
+	uint64_t patience_ms = p->limits.handoff_ms / 8;
+
+	if (s->w.unread && p->now_ms >= pool_after(s->w.unread_since_ms, patience_ms))
+		return 0;
+	if (only_lively && p->now_ms >= pool_after(s->alive_ms, patience_ms))
+		return 0;
+	return room_in_life(p, s);
+}
+
+uint32_t pool_room_of(const struct pool *p, uint32_t slot)
+{
+	ASSERT(slot < p->slots);
+	return pool_room_for_loot(p, &p->slot[slot], p->only_lively);
 }
 
 uint32_t pool_pick(const struct pool *p, uint32_t waiting, uint32_t *ret_slot)
@@ -265,7 +289,7 @@ uint32_t pool_pick(const struct pool *p, uint32_t waiting, uint32_t *ret_slot)
 		return 1;
 	count = MIN(MAX(waiting, 1u), p->limits.burst);
 	count = MIN(count, p->limits.min_conns - load);
-	return MIN(count, pool_room_of(p, slot));
+	return MIN(count, room_in_life(p, &p->slot[slot]));
 }
 
 uint64_t pool_deadline(const struct pool *p)

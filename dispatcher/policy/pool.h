@@ -51,8 +51,8 @@ enum pool_verb {
 	POOL_RETIRE, /* tell it that nothing new comes; reason says why */
 	POOL_TERM,   /* its deadline passed: tell it to say goodbye */
 	POOL_KILL,   /* kill its process group */
-	POOL_STEAL,  /* take its unread offers back and give them to others: until pool_robbed or
-		      * pool_exited it is not ordered again, and pool_pick answers others only */
+	POOL_STEAL,  /* take its unread offers back and give them to others (pool_room_of); not ordered
+		      * again before pool_robbed or pool_exited, and pool_pick leaves it out */
 };
 
 struct pool_decision {
@@ -102,7 +102,10 @@ void pool_close(struct pool *p, uint64_t deadline_ms, uint64_t now_ms);
  * when no other has room; several only while the worker stays at or below min_conns. Nobody, while
  * max_procs dead workers wait to be robbed: their slots are needed, so their clients come first. */
 uint32_t pool_pick(const struct pool *p, uint32_t waiting, uint32_t *ret_slot);
-uint32_t pool_room_of(const struct pool *p, uint32_t slot); /* how many slot could take now */
+/* How many connections slot could take of what the last POOL_STEAL brings. Nothing, if it may hang like
+ * the one that is robbed: for an eighth of handoff_ms it has left offers unread, or has neither read nor
+ * finished anything although another with room has. */
+uint32_t pool_room_of(const struct pool *p, uint32_t slot);
 
 /* Next decision; false: nothing to do until pool_deadline(). */
 bool pool_next(struct pool *p, uint64_t now_ms, struct pool_decision *ret_decision);

@@ -101,12 +101,24 @@ void pool_ready(struct pool *p, uint32_t slot, uint64_t now_ms)
 	if (!s)
 		return;
 	pool_set_state(s, POOL_SERVING);
-	s->w.ready_ms = s->w.idle_since_ms = now_ms;
+	s->w.ready_ms = s->w.idle_since_ms = s->alive_ms = now_ms;
+	p->start_took_ms = MAX(now_ms - s->w.created_ms, p->start_took_ms * 3 / 4);
 	if (s->heir_of != POOL_NOBODY)
 		p->slot[s->heir_of].replaced = true;
 	pool_forget_heir(p, s);
 	pool_changed(p, s, true);
 	pool_look_at(p, now_ms);
+}
+
+/* min_conns offers before the end may be too late for a busy service to order a replacement: at the
+ * worker's pace so far, will it be spent within twice the time that a start takes? */
+static bool is_hasty(const struct pool *p, const struct pool_slot *s, uint64_t now_ms)
+{
+	uint64_t limit = p->limits.max_life_conns, life = s->w.life;
+
+	if (life < limit / 4 || life >= limit)
+		return false;
+	return life * 2 * p->start_took_ms >= (limit - life) * (now_ms - s->w.ready_ms + 1);
 }
 
 void pool_given(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
@@ -119,6 +131,7 @@ void pool_given(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 	s->w.life += count;
 	s->w.peak = MAX(s->w.peak, s->w.load);
 	s->idle_long = s->idle_long && !count;
+	s->hasty = s->hasty || is_hasty(p, s, now_ms);
 	note_unread(p, s, now_ms);
 	pool_changed(p, s, count > 0);
 }
@@ -130,6 +143,7 @@ void pool_taken(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 	ASSERT(count <= s->w.unread);
 	offered_gone(&s->offered, count);
 	s->w.unread -= count;
+	s->alive_ms = now_ms;
 	note_unread(p, s, now_ms);
 	pool_changed(p, s, false);
 }
@@ -150,6 +164,7 @@ void pool_done(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 
 	ASSERT(count <= s->w.load - s->w.unread);
 	s->w.load -= count;
+	s->alive_ms = now_ms;
 	if (count)
 		note_idle(p, s, now_ms);
 	pool_changed(p, s, count > 0);
@@ -165,6 +180,7 @@ void pool_robbed(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 	s->w.unread -= count;
 	s->w.load -= count;
 	s->w.life -= MIN(s->w.life, count);
+	s->hasty = s->hasty && !count;
 	s->robbing = s->askable = false;
 	s->ask_ms = count ? now_ms : now_ms + pause_ms;
 	if (count) {
@@ -184,6 +200,7 @@ void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms)
 	if (!s)
 		return;
 	pool_set_state(s, POOL_SERVING);
+	s->alive_ms = now_ms;
 	note_idle(p, s, now_ms);
 	pool_changed(p, s, true);
 	pool_look_at(p, now_ms);

@@ -25,11 +25,13 @@ struct pool_slot {
 	bool askable;		  /* ... and a theft may be ordered now */
 	bool robbing;		  /* a theft is under way */
 	bool idle_long;		  /* idle for max_idle_ms */
+	bool hasty;		  /* will be spent before a replacement could be ready */
 	bool proven, failed;	  /* lived POOL_PROVEN_MS after ready; its end will be a failure */
 	bool termed;		  /* told to say goodbye, at termed_ms */
 	uint32_t heir;		  /* the STARTING slot that replaces this one */
 	uint32_t heir_of;	  /* STARTING: the slot that it replaces */
 	uint64_t termed_ms, ask_ms;
+	uint64_t alive_ms; /* when it last read or finished something */
 	struct offered offered;
 };
 
@@ -62,6 +64,8 @@ struct pool {
 	uint64_t look_ms;	/* nothing is due by the clock before */
 	uint64_t backoff_until_ms;
 	uint32_t backoff_ms;
+	bool only_lively; /* the loot of the last theft ordered is for those alive lately */
+	uint64_t start_took_ms; /* from spawn to ready, by experience */
 };
 
 /* A change of a slot stands between these two: they keep sums and byload right. used: the worker was
@@ -78,6 +82,9 @@ static inline bool pool_takes(const struct pool_slot *s)
 {
 	return s->w.state == POOL_SERVING && !s->stranded && !s->robbing && !s->owed;
 }
+
+/* How many stolen connections s could take; only_lively: nothing unless it was alive lately. */
+uint32_t pool_room_for_loot(const struct pool *p, const struct pool_slot *s, bool only_lively);
 
 /* at_ms + span_ms, where a span of 0 means "no limit". */
 uint64_t pool_after(uint64_t at_ms, uint64_t span_ms);

@@ -205,12 +205,24 @@ static uint64_t theft_score(const struct pool_slot *s)
 	return s->askable ? s->w.unread_since_ms : POOL_NEVER;
 }
 
+static bool is_room_for_loot(const struct pool *p, bool only_lively)
+{
+	for (uint32_t i = 0; i < p->slots; i++) {
+		if (pool_room_for_loot(p, &p->slot[i], only_lively))
+			return true;
+	}
+	return false;
+}
+
+/* What is stolen goes to workers that were alive lately, if any has room: one that is idle may have been
+ * stopped together with the one that is robbed. */
 static bool next_theft(struct pool *p, struct pool_decision *ret)
 {
 	struct pool_slot *s;
 
-	if (!p->sums.askable || byload_first(&p->byload) == BYLOAD_NONE)
+	if (!p->sums.askable || byload_first(&p->byload) == BYLOAD_NONE || !is_room_for_loot(p, false))
 		return false;
+	p->only_lively = is_room_for_loot(p, true);
 	s = lowest(p, theft_score);
 	pool_change(p, s);
 	s->robbing = true;

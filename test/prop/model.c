@@ -47,7 +47,7 @@ enum model_stage model_stage(const struct model *m, const struct model_worker *w
 
 	if (model_is_spent(m, w) || (l->max_life_ms && m->now_ms >= w->created_ms + l->max_life_ms))
 		return MODEL_LIMIT;
-	if (l->max_life_conns && w->life >= l->max_life_conns - margin)
+	if (l->max_life_conns && (w->hasty || w->life >= l->max_life_conns - margin))
 		return MODEL_NEAR;
 	if (l->max_life_ms && m->now_ms >= w->created_ms + l->max_life_ms - margin_ms)
 		return MODEL_NEAR;
@@ -153,11 +153,24 @@ void model_ready(struct model *m, uint32_t slot)
 	if (w->state != POOL_STARTING)
 		return;
 	w->state = POOL_SERVING;
-	w->ready_ms = w->idle_ms = m->now_ms;
+	w->ready_ms = w->idle_ms = w->alive_ms = m->now_ms;
+	m->start_took_ms = MAX(w->ready_ms - w->created_ms, m->start_took_ms * 3 / 4);
 	if (w->heir_of != MODEL_NOBODY)
 		m->worker[w->heir_of].replaced = true;
 	model_forget_heir(m, w);
 	note_use(m, w, true);
+}
+
+/* Will it be spent, at its pace, in less than twice the time that a start takes? */
+static bool is_hasty(const struct model *m, const struct model_worker *w)
+{
+	double limit = (double)m->limits.max_life_conns, life = (double)w->life;
+	double lived_ms = (double)(m->now_ms - w->ready_ms + 1);
+	double pace = life / lived_ms;
+
+	if (w->life < m->limits.max_life_conns / 4 || life >= limit)
+		return false;
+	return pace * 2 * (double)m->start_took_ms > limit - life - 1e-9;
 }
 
 void model_given(struct model *m, uint32_t slot, uint32_t count)
@@ -168,12 +181,14 @@ void model_given(struct model *m, uint32_t slot, uint32_t count)
 	w->load += count;
 	w->life += count;
 	w->peak = MAX(w->peak, w->load);
+	w->hasty |= is_hasty(m, w);
 	note_use(m, w, true);
 }
 
 void model_taken(struct model *m, uint32_t slot, uint32_t count)
 {
 	drop_offers(&m->worker[slot], count);
+	m->worker[slot].alive_ms = m->now_ms;
 	model_drop_leavers(m);
 }
 
@@ -182,6 +197,7 @@ void model_done(struct model *m, uint32_t slot, uint32_t count)
 	struct model_worker *w = &m->worker[slot];
 
 	w->load -= count;
+	w->alive_ms = m->now_ms;
 	if (!w->load)
 		w->idle_ms = m->now_ms;
 	note_use(m, w, true);
@@ -194,6 +210,7 @@ void model_robbed(struct model *m, uint32_t slot, uint32_t count)
 	drop_offers(w, count);
 	w->load -= count;
 	w->life -= MIN(w->life, count);
+	w->hasty &= count == 0;
 	w->robbing = false;
 	w->ask_ms = count ? m->now_ms : m->now_ms + (model_is_live(w) ? m->limits.handoff_ms : 100);
 	if (count && !w->load)
@@ -210,6 +227,7 @@ void model_answered(struct model *m, uint32_t slot)
 	if (w->state != POOL_SUSPECT)
 		return;
 	w->state = POOL_SERVING;
+	w->alive_ms = m->now_ms;
 	if (!w->load)
 		w->idle_ms = m->now_ms;
 	note_use(m, w, true);
@@ -341,7 +359,7 @@ uint32_t model_pick(const struct model *m, uint32_t waiting, uint32_t *ret_slot)
 	return count;
 }
 
-uint32_t model_room_of(const struct model *m, uint32_t slot)
+uint32_t model_room_for_loot(const struct model *m, uint32_t slot, bool only_lively)
 {
 	const struct pool_limits *l = &m->limits;
 	const struct model_worker *w = &m->worker[slot];
@@ -349,7 +367,16 @@ uint32_t model_room_of(const struct model *m, uint32_t slot)
 
 	if (!model_has_room(m, w))
 		return 0;
+	if (w->unread && l->handoff_ms >= 8 && m->now_ms >= w->offered_ms[0] + l->handoff_ms / 8)
+		return 0;
+	if (only_lively && l->handoff_ms >= 8 && m->now_ms >= w->alive_ms + l->handoff_ms / 8)
+		return 0;
 	if (l->max_life_conns && !model_is_spent(m, w))
 		room = MIN(room, l->max_life_conns - w->life);
 	return (uint32_t)room;
+}
+
+uint32_t model_room_of(const struct model *m, uint32_t slot)
+{
+	return model_room_for_loot(m, slot, m->only_lively);
 }

@@ -14,9 +14,9 @@ enum model_stage { MODEL_FRESH, MODEL_NEAR, MODEL_LIMIT };
 struct model_worker {
 	enum pool_state state;
 	enum pool_reason reason, owed;
-	bool owed_kill, leaving, replaced, robbing, proven, failed, termed, could_take;
+	bool owed_kill, leaving, replaced, robbing, hasty, proven, failed, termed, could_take;
 	uint32_t load, unread, peak, heir, heir_of;
-	uint64_t life, created_ms, ready_ms, idle_ms, retired_ms, termed_ms, ask_ms;
+	uint64_t life, created_ms, ready_ms, idle_ms, retired_ms, termed_ms, ask_ms, alive_ms;
 	uint64_t offered_ms[MODEL_OFFERS]; /* of each unread offer, the oldest first */
 	int64_t used; /* the higher, the later it was used */
 	uint32_t used_load;
@@ -26,10 +26,10 @@ struct model {
 	struct pool_limits limits;
 	uint32_t slots, waiting;
 	struct model_worker worker[MODEL_SLOTS];
-	bool closed;
+	bool closed, only_lively;
 	uint64_t close_ms, backoff_until_ms, backoff_ms;
 	int64_t last_use, first_use;
-	uint64_t now_ms;
+	uint64_t now_ms, start_took_ms;
 };
 
 void model_init(struct model *m, const struct pool_limits *limits);

@@ -107,12 +107,13 @@ static void prove(struct model *m)
 static bool next_theft(struct model *m, struct pool_decision *ret)
 {
 	struct model_worker *victim = NULL;
-	bool is_room = false;
+	bool is_room = false, is_lively = false;
 
 	for (uint32_t i = 0; i < m->slots; i++) {
 		struct model_worker *w = &m->worker[i];
 
-		is_room |= model_has_room(m, w);
+		is_room |= model_room_for_loot(m, i, false) > 0;
+		is_lively |= model_room_for_loot(m, i, true) > 0;
 		if (!model_is_stranded(m, w) || w->robbing || m->now_ms < w->ask_ms)
 			continue;
 		if (!victim || w->offered_ms[0] < victim->offered_ms[0])
@@ -121,6 +122,7 @@ static bool next_theft(struct model *m, struct pool_decision *ret)
 	if (!victim || !is_room)
 		return false;
 	victim->robbing = true;
+	m->only_lively = is_lively;
 	return decide(ret, POOL_STEAL, (uint32_t)(victim - m->worker), POOL_NO_REASON);
 }
 

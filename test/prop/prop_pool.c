@@ -95,8 +95,6 @@ static void check_pick(const struct world *w, uint32_t waiting)
 	LAW(w, pool_pick(w->pool, waiting, &real_slot) ==
 		model_pick(&w->model, waiting, &model_slot));
 	LAW(w, real_slot == model_slot);
-	if (real_slot != MODEL_NOBODY)
-		LAW(w, pool_room_of(w->pool, real_slot) >= 1);
 }
 
 static void check_min_procs(const struct world *w)

@@ -394,6 +394,71 @@ static void the_longest_unread_are_stolen_first(void **state)
 	world_end(&w);
 }
 
+static void loot_is_not_for_a_worker_that_leaves_offers_unread(void **state)
+{
+	struct world w;
+
+	world_start(&w, .min_procs = 3, .max_procs = 3);
+	world_settle_ready(&w);
+	world_pass(&w, 20000);
+	pool_given(w.pool, 0, 1, w.now_ms);
+	pool_given(w.pool, 1, 1, w.now_ms);
+	world_pass(&w, 124);
+	assert_int_equal(pool_room_of(w.pool, 1), 15);
+	world_pass(&w, 1);
+	pool_given(w.pool, 2, 1, w.now_ms);
+	pool_exited(w.pool, 0, w.now_ms);
+	world_settle(&w);
+	assert_int_equal(world_said(&w, POOL_STEAL), 1);
+	assert_int_equal(pool_room_of(w.pool, 1), 0);
+	assert_int_equal(pool_room_of(w.pool, 2), 15);
+	pool_taken(w.pool, 1, 1, w.now_ms);
+	assert_int_equal(pool_room_of(w.pool, 1), 16);
+	world_end(&w);
+}
+
+static void nothing_is_stolen_for_workers_that_leave_offers_unread(void **state)
+{
+	struct world w;
+
+	start_two(&w);
+	world_pass(&w, 20);
+	pool_taken(w.pool, 0, 1, w.now_ms);
+	pool_given(w.pool, 0, 1, w.now_ms);
+	world_pass(&w, 125);
+	pool_exited(w.pool, 1, w.now_ms);
+	world_settle(&w);
+	assert_int_equal(world_said(&w, POOL_STEAL), 0);
+	pool_taken(w.pool, 0, 1, w.now_ms);
+	world_settle(&w);
+	assert_int_equal(world_first(&w, POOL_STEAL), 1);
+	world_end(&w);
+}
+
+/* An idle worker may have been stopped together with the one that does not read. */
+static void loot_is_for_workers_that_were_alive_lately(void **state)
+{
+	struct world w;
+
+	world_start(&w, .min_procs = 4, .max_procs = 4);
+	world_settle_ready(&w);
+	assert_int_equal(world_offer(&w), 0);
+	assert_int_equal(world_open(&w), 1);
+	world_pass(&w, 900);
+	world_close(&w, 1);
+	w.now_ms += 100;
+	world_settle(&w);
+	assert_int_equal(world_first(&w, POOL_STEAL), 0);
+	assert_int_equal(pool_room_of(w.pool, 1), 16);
+	assert_int_equal(pool_room_of(w.pool, 2), 0);
+	pool_robbed(w.pool, 0, 0, w.now_ms);
+	world_pass(&w, 1000);
+	assert_int_equal(world_first(&w, POOL_STEAL), 0);
+	assert_int_equal(pool_room_of(w.pool, 1), 16); /* nobody was: so any will do */
+	assert_int_equal(pool_room_of(w.pool, 2), 16);
+	world_end(&w);
+}
+
 /* Or a service that dies on every first connection would end with nothing but corpses. */
 static void new_clients_wait_while_max_procs_dead_workers_are_not_robbed(void **state)
 {
@@ -442,6 +507,9 @@ int main(void)
 		cmocka_unit_test(offers_that_a_retiring_worker_does_not_read_are_stolen_too),
 		cmocka_unit_test(what_reached_a_worker_that_just_died_is_stolen_again),
 		cmocka_unit_test(the_longest_unread_are_stolen_first),
+		cmocka_unit_test(loot_is_not_for_a_worker_that_leaves_offers_unread),
+		cmocka_unit_test(nothing_is_stolen_for_workers_that_leave_offers_unread),
+		cmocka_unit_test(loot_is_for_workers_that_were_alive_lately),
 		cmocka_unit_test(new_clients_wait_while_max_procs_dead_workers_are_not_robbed),
 	};
 

@@ -34,6 +34,65 @@ static void a_replacement_is_ordered_min_conns_before_the_limit(void **state)
 	world_end(&w);
 }
 
+static void a_busy_workers_replacement_is_ordered_as_early_as_its_start_takes(void **state)
+{
+	struct world w;
+
+	world_start(&w, .max_life_conns = 100, .max_procs = 1);
+	world_settle(&w);
+	w.now_ms += 10;
+	pool_ready(w.pool, 0, w.now_ms);
+	w.now_ms += 9;
+	serve_many(&w, 33); /* 3.3 in a millisecond: in 20 of them it is not spent */
+	assert_int_equal(world_settle(&w), 0);
+	serve(&w);
+	assert_int_equal(world_settle(&w), 1);
+	assert_int_equal(world_said(&w, POOL_SPAWN), 1);
+	world_end(&w);
+}
+
+static void nobody_is_replaced_in_the_first_quarter_of_its_life(void **state)
+{
+	struct world w;
+
+	world_start(&w, .max_life_conns = 100, .max_procs = 1);
+	world_settle(&w);
+	w.now_ms += 1000;
+	pool_ready(w.pool, 0, w.now_ms);
+	serve_many(&w, 24);
+	assert_int_equal(world_settle(&w), 0);
+	serve(&w);
+	assert_int_equal(world_settle(&w), 1);
+	w.now_ms += 20000;
+	serve(&w);
+	assert_int_equal(world_settle(&w), 0); /* once ordered it is not taken back */
+	assert_int_equal(world_count(&w, POOL_STARTING), 1);
+	world_end(&w);
+}
+
+static void how_long_a_start_takes_is_forgotten_by_and_by(void **state)
+{
+	struct world w;
+
+	world_start(&w, .max_life_conns = 100, .max_procs = 8, .max_shutdown = 8, .min_procs = 1);
+	world_settle(&w);
+	w.now_ms += 100;
+	pool_ready(w.pool, 0, w.now_ms);
+	for (int i = 0; i < 20; i++) {
+		uint32_t slot;
+
+		w.now_ms += 1000;
+		slot = serve(&w);
+		pool_exited(w.pool, slot, w.now_ms + 10000);
+		pool_released(w.pool, slot, w.now_ms + 10000);
+		w.now_ms += 10000;
+		world_settle_ready(&w);
+	}
+	serve_many(&w, 50);
+	assert_int_equal(world_settle(&w), 0);
+	world_end(&w);
+}
+
 static void a_worker_at_its_limit_goes_on_until_its_replacement_is_ready(void **state)
 {
 	struct world w;
@@ -374,6 +433,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_replacement_is_ordered_min_conns_before_the_limit),
+		cmocka_unit_test(a_busy_workers_replacement_is_ordered_as_early_as_its_start_takes),
+		cmocka_unit_test(nobody_is_replaced_in_the_first_quarter_of_its_life),
+		cmocka_unit_test(how_long_a_start_takes_is_forgotten_by_and_by),
 		cmocka_unit_test(a_worker_at_its_limit_goes_on_until_its_replacement_is_ready),
 		cmocka_unit_test(nobody_is_replaced_whom_the_pool_does_not_miss),
 		cmocka_unit_test(a_replacement_that_dies_is_ordered_again),
