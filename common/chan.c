@@ -99,11 +99,11 @@ int chan_recv(int fd, void *buf, size_t size, size_t *ret_len, int *ret_fds, uns
 	ssize_t got;
 
 	while ((got = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
-		if (errno == EINTR)
-			continue;
+		if (errno == EINTR || errno == ECONNRESET)
+			continue; /* told once, before what is still in the queue */
 		if (errno == EAGAIN)
 			return CHAN_EMPTY;
-		return errno == ECONNRESET ? CHAN_GONE : -errno;
+		return -errno;
 	}
 	count = take_fds(&m, ret_fds, max_fds, &over);
 	over = over || m.msg_flags & (MSG_CTRUNC | MSG_TRUNC);

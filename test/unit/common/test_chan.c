@@ -116,6 +116,23 @@ static void a_receiver_that_died_with_unread_records_is_gone(void **state)
 	close(ends[0]);
 }
 
+static void what_was_sent_before_a_death_with_unread_records_still_arrives(void **state)
+{
+	int ends[2], fds[1];
+	char buf[8];
+	size_t len = 0;
+	unsigned count;
+
+	assert_int_equal(chan_pair(ends), 0);
+	assert_int_equal(chan_send(ends[0], "unread", 6, NULL, 0), 0);
+	assert_int_equal(chan_send(ends[1], "last", 4, NULL, 0), 0);
+	close(ends[1]);
+	assert_int_equal(chan_recv(ends[0], buf, sizeof(buf), &len, fds, 1, &count), 0);
+	assert_memory_equal(buf, "last", 4);
+	assert_int_equal(chan_recv(ends[0], buf, sizeof(buf), &len, fds, 1, &count), CHAN_GONE);
+	close(ends[0]);
+}
+
 /* Sends two descriptors with len bytes and receives with little room; what stays open is counted. */
 static int receive_badly(size_t len, size_t size, unsigned max_fds)
 {
@@ -169,6 +186,7 @@ int main(void)
 		cmocka_unit_test(a_full_channel_says_so_and_takes_more_when_it_is_read),
 		cmocka_unit_test(the_other_end_being_closed_is_gone_for_both),
 		cmocka_unit_test(a_receiver_that_died_with_unread_records_is_gone),
+		cmocka_unit_test(what_was_sent_before_a_death_with_unread_records_still_arrives),
 		cmocka_unit_test(a_record_with_too_many_descriptors_is_refused_and_leaks_none),
 		cmocka_unit_test(a_record_that_is_too_long_is_refused_and_leaks_none),
 		cmocka_unit_test(descriptors_of_an_empty_record_do_not_leak),
