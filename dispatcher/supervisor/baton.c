@@ -134,19 +134,42 @@ static void gone(struct baton *b)
 	b->stopped(b->user);
 }
 
+/* Takes what the acceptor has ordered, also what it left when it died: a result that it had seen must
+ * not be told to the next one. Returns as link_recv does when there is no more, 0 when there may be. */
+static int take_orders(struct baton *b)
+{
+	int fds[CHAN_MAX_FDS], answer = b->outlet.fd < 0 ? CHAN_GONE : 0;
+
+	for (int i = 0; !answer && i < ORDERS_A_TURN; i++) {
+		struct link_record order;
+		unsigned count = 0;
+
+		answer = link_recv(b->outlet.fd, &order, fds, &count);
+		if (answer)
+			break;
+		while (count)
+			close(fds[--count]);
+		if (order.type == LINK_UP)
+			b->up = true;
+		b->world.ops->order(b->world.user, &order);
+	}
+	return answer;
+}
+
 static void on_child(void *user, int status)
 {
 	struct baton *b = user;
-	bool was_killed = b->up && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-	uint64_t again_ms;
+	uint64_t again_ms = 0;
 
 	b->child = NULL;
+	take_orders(b);
 	outlet_close(&b->outlet);
 	if (b->stopping) {
 		gone(b);
 		return;
 	}
-	again_ms = was_killed ? 0 : backoff_died(&b->backoff, clock_mono_ms());
+	if (!b->up || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		again_ms = backoff_died(&b->backoff, clock_mono_ms());
 	log_event(EV_ACCEPTOR_EXIT, "pid=%d status=%d again_ms=%llu", b->pid, status,
 		(unsigned long long)again_ms);
 	if (again_ms)
@@ -180,21 +203,8 @@ static void on_broken(void *user, int error)
 static void on_readable(void *user, int fd)
 {
 	struct baton *b = user;
-	int fds[CHAN_MAX_FDS], answer = 0;
+	int answer = take_orders(b);
 
-	for (int i = 0; i < ORDERS_A_TURN; i++) {
-		struct link_record order;
-		unsigned count;
-
-		answer = link_recv(fd, &order, fds, &count);
-		if (answer)
-			break;
-		while (count)
-			close(fds[--count]);
-		if (order.type == LINK_UP)
-			b->up = true;
-		b->world.ops->order(b->world.user, &order);
-	}
 	if (answer == CHAN_GONE || answer < 0)
 		on_broken(b, answer < 0 ? answer : 0);
 }
