@@ -57,7 +57,8 @@ static void put_spec(FILE *out, const struct launch *l, bool reports)
 
 	memcpy(spec.limits, l->limits, sizeof(spec.limits));
 	fwrite(&spec, sizeof(spec), 1, out);
-	fwrite(l->groups, sizeof(*l->groups), l->group_count, out);
+	if (l->group_count)
+		fwrite(l->groups, sizeof(*l->groups), l->group_count, out);
 	put_text(out, l->image);
 	put_text(out, l->directory ? l->directory : "/");
 	put_text(out, l->title);

@@ -224,20 +224,22 @@ static int steal(struct thief *t)
 	while (!status && more && has_room(t) &&
 		atomic_load(&t->loot->count) + MSG_MAX_CONNS <= LINK_STOLEN_MAX)
 		status = take_one(t, &more);
-	for (unsigned i = 0; i < t->kept_count; i++)
+	for (unsigned i = 0; i < t->kept_count; i++) {
 		put_back(t->kept[i].data, t->kept[i].len, NULL, 0);
+		free(t->kept[i].data);
+	}
 	return status;
 }
 
 int thief_main(int argc, char **argv)
 {
-	struct thief t = {.target_count = 0};
+	OWNS_MEM uint8_t *buffer = malloc(MSG_SETUP_BYTES);
+	struct thief t = {.now.data = buffer};
 
 	for (int i = 2; i < argc && t.target_count < LINK_TARGETS; i++)
 		t.rooms[t.target_count++] = (uint32_t)strtoul(argv[i], NULL, 10);
 	t.loot = mmap(NULL, sizeof(*t.loot), PROT_READ | PROT_WRITE, MAP_SHARED, THIEF_LOOT, 0);
-	t.now.data = malloc(MSG_SETUP_BYTES);
-	if (t.loot == MAP_FAILED || !t.now.data)
+	if (t.loot == MAP_FAILED || !buffer)
 		return 1;
 	return steal(&t);
 }
