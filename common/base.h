@@ -21,10 +21,11 @@
 #define BIT(n) (1u << (n))
 #define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
 
-/* A local that owns a descriptor or memory, released when it goes out of scope. */
-#define OWNS_FD __attribute__((cleanup(base_close_local)))
-#define OWNS_MEM __attribute__((cleanup(base_free_local)))
-#define OWNS_FILE __attribute__((cleanup(base_fclose_local)))
+/* A local that owns a descriptor or memory, released when it goes out of scope; that may be all that
+ * it is for. */
+#define OWNS_FD __attribute__((cleanup(base_close_local), unused))
+#define OWNS_MEM __attribute__((cleanup(base_free_local), unused))
+#define OWNS_FILE __attribute__((cleanup(base_fclose_local), unused))
 
 _Noreturn void base_assert_failed(const char *claim, const char *file, int line);
 
