@@ -4,6 +4,9 @@
  *   slot   IDLE -> (WRITING) -> READING -> IDLE again, for the next connection
  *   hold   IDLE -> (WRITING) -> READING -> HELD ... READING -> OVER
  *
+ * With a rate, a connection that could not begin when it was due counts from then: what a slow server
+ * makes others wait is part of its latency.
+ *
  * A connection ends with RST (SO_LINGER 0) unless the plan says otherwise: a client that closes
  * first would keep each port in TIME_WAIT for a minute and run out of them in seconds. */
 #include "test/bench/client.h"
@@ -137,13 +140,21 @@ static void slot_say(struct client *c, struct slot *s)
 	}
 }
 
+/* When the next connection is to begin. */
+static uint64_t due_ns(const struct client *c)
+{
+	return c->begun_ns + c->started * 1000000000u / c->plan->rate;
+}
+
 static void slot_start(struct client *c, struct slot *s)
 {
+	uint64_t due = c->plan->rate ? due_ns(c) : 0;
+
 	c->started++;
 	c->error = open_socket(c, &s->fd);
 	if (c->error < 0)
 		return;
-	s->started_ns = clock_mono_ns();
+	s->started_ns = due ? due : clock_mono_ns();
 	s->got = 0;
 	if (connect(s->fd, (const struct sockaddr *)&c->plan->to, c->plan->to_len) < 0 &&
 		errno != EINPROGRESS) {
@@ -192,12 +203,17 @@ static void slot_read(struct client *c, struct slot *s)
 	}
 }
 
-static bool may_start(const struct client *c)
+static bool will_start(const struct client *c)
 {
 	const struct client_plan *p = c->plan;
 
 	return c->started < p->count && !c->error &&
 		(!p->time_ms || c->now_ns - c->begun_ns < p->time_ms * 1000000u);
+}
+
+static bool may_start(const struct client *c)
+{
+	return will_start(c) && (!c->plan->rate || c->now_ns >= due_ns(c));
 }
 
 /* The next connection begins in the slot that became free, before other events are looked at:
@@ -240,12 +256,25 @@ static void sweep(struct client *c)
 	}
 }
 
-/* Waits at most until `until_ns` for events and serves them. */
+/* Waits for events until `until_ns`, the next sweep, or the next connection that may begin. */
+static int wait(struct client *c, struct epoll_event *events, uint64_t sweep_ns, uint64_t until_ns)
+{
+	uint64_t wake_ns = MIN(until_ns, sweep_ns), left;
+	struct timespec ts;
+
+	if (c->plan->rate && c->in_phase[IDLE] && will_start(c))
+		wake_ns = MIN(wake_ns, due_ns(c));
+	left = wake_ns > c->now_ns ? wake_ns - c->now_ns : 0;
+	ts = (struct timespec){.tv_sec = (time_t)(left / 1000000000u),
+		.tv_nsec = (long)(left % 1000000000u)};
+	return epoll_pwait2(c->epoll, events, EVENTS, &ts, NULL);
+}
+
+/* Waits for events and serves them. */
 static void turn(struct client *c, uint64_t *sweep_ns, uint64_t until_ns)
 {
 	struct epoll_event events[EVENTS];
-	uint64_t left = until_ns > c->now_ns ? (until_ns - c->now_ns) / 1000000u + 1 : 0;
-	int count = epoll_wait(c->epoll, events, EVENTS, (int)MIN(left, (uint64_t)SWEEP_MS));
+	int count = wait(c, events, *sweep_ns, until_ns);
 
 	c->now_ns = clock_mono_ns();
 	if (count < 0 && errno != EINTR)
@@ -265,7 +294,7 @@ static void until_none_is_on_the_way(struct client *c)
 	do {
 		start_more(c);
 		turn(c, &sweep_ns, CLOCK_NEVER);
-	} while (!c->error && (may_start(c) || c->in_phase[WRITING] + c->in_phase[READING] > 0));
+	} while (!c->error && (will_start(c) || c->in_phase[WRITING] + c->in_phase[READING] > 0));
 }
 
 static void hold_and_let_go(struct client *c)

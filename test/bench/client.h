@@ -31,6 +31,7 @@ struct client_plan {
 	uint32_t concurrency; /* in hold mode: at most so many not yet held */
 	uint64_t count;	      /* connections in all */
 	uint64_t time_ms;     /* no new one after this; 0 = only count ends it */
+	uint64_t rate;	      /* begin so many a second whatever is answered; 0 = when one has ended */
 	uint64_t timeout_ms;  /* for each connection to get its answer */
 	uint64_t hold_ms;
 	uint32_t payload_bytes; /* of an echo */
@@ -42,7 +43,7 @@ struct client_plan {
 struct client_result {
 	uint64_t done, failed[CLIENT_FAILURES];
 	uint64_t elapsed_ns, cpu_ns; /* cpu: of this process, while it ran the plan */
-	struct histogram latency_ns; /* connect to answer */
+	struct histogram latency_ns; /* from connect, or from when it was due, to the answer */
 };
 
 /* 0, or -errno of the client itself (no descriptors, no memory). Failed connections are counted. */

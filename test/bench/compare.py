@@ -22,12 +22,15 @@ import servers
 REFERENCE = 'direct'
 SECOND = 'nginx'
 ACCEPTOR_FLOOR_US = 10.0  # per connection, at a concurrency of 64
+PACED = 0  # stands for a concurrency: connections begin at a fixed rate, and latency is what counts
+PACED_P50_FLOOR_US = 25.0  # over the reference
+PACED_P99_FLOOR_US = 1000.0
 
 
 def floor(mode, concurrency):
     """The most that a pool of ours may cost, relative to the direct server; None: no promise."""
     if mode == 'echo':
-        return 1.15 if concurrency > 1 else None
+        return 1.15 if concurrency >= 64 else None
     return {1: 1.45, 64: 1.25, 512: 1.30}.get(concurrency)
 
 
@@ -42,8 +45,11 @@ def settled_ns(server):
     return used
 
 
-def measure(load, server, mode, concurrency, count, client_cpu):
-    command = [load, '--json', '-m', mode, '-c', concurrency, '-n', count]
+def measure(load, server, mode, concurrency, options, client_cpu):
+    command = [load, '--json', '-m', mode, '-n', max(options.count, 8 * concurrency)]
+    command += ['-c', concurrency] if concurrency else ['-c', 512, '-r', options.rate]
+    if not options.rst:
+        command.append('--fin')
     if client_cpu is not None:
         command += ['-C', client_cpu]
     acceptor, used = server.acceptor_ns(), settled_ns(server)
@@ -52,7 +58,7 @@ def measure(load, server, mode, concurrency, count, client_cpu):
     used = settled_ns(server) - used
     result = json.loads(done.stdout)
     each = max(result['done'], 1) * 1000
-    result.update(server=server.name, server_us=used / each, client_us=result['cpu_us_each'])
+    result.update(server=server.name, concurrency=concurrency, server_us=used / each, client_us=result['cpu_us_each'])
     result['yardstick'] = result['server_us'] / max(result['client_us'], 1e-9)
     if acceptor is not None:
         result['acceptor_us'] = (server.acceptor_ns() - acceptor) / each
@@ -67,12 +73,13 @@ def run_rounds(options, contenders, load, client_cpu):
             for concurrency in options.concurrency:
                 able = [s for s in contenders if mode in s.ports]
                 first = number % len(able)
-                count = max(options.count, 8 * concurrency)
-                batch = [measure(load, server, mode, concurrency, count, client_cpu)
+                batch = [measure(load, server, mode, concurrency, options, client_cpu)
                          for server in able[first:] + able[:first]]
+                reference = next(result for result in batch if result['server'] == REFERENCE)
                 yardsticks = {result['server']: result['yardstick'] for result in batch}
                 for result in batch:
-                    result.update(round=number, ratio=result['yardstick'] / yardsticks[REFERENCE])
+                    result.update(round=number, ratio=result['yardstick'] / yardsticks[REFERENCE],
+                                  p50_over_us=result['p50_us'] - reference['p50_us'])
                     if SECOND in yardsticks:
                         result['to_nginx'] = result['yardstick'] / yardsticks[SECOND]
                 results += batch
@@ -90,7 +97,7 @@ def summarise(results):
         row = {'mode': mode, 'concurrency': concurrency, 'server': server,
                'failed': sum(r['failed'] for r in group),
                'ratio_min': min(r['ratio'] for r in group), 'ratio_max': max(r['ratio'] for r in group)}
-        for key in ('ratio', 'to_nginx', 'server_us', 'client_us', 'acceptor_us', 'per_second', 'p50_us', 'p99_us'):
+        for key in ('ratio', 'to_nginx', 'p50_over_us', 'server_us', 'client_us', 'acceptor_us', 'per_second', 'p50_us', 'p99_us'):
             values = [r[key] for r in group if key in r]
             row[key] = statistics.median(values) if values else None
         row['floor'] = floor(mode, concurrency) if server.startswith('ours') else None
@@ -101,21 +108,26 @@ def summarise(results):
 def misses(rows):
     """What does not keep its floor, as sentences."""
     for row in rows:
-        where = f"{row['server']} {row['mode']} c={row['concurrency']}"
+        where = f"{row['server']} {row['mode']} c={row['concurrency'] or 'paced'}"
         if row['failed']:
             yield f"{where}: {row['failed']} connections failed"
         if row['floor'] and row['ratio'] > row['floor']:
             yield f"{where}: ratio {row['ratio']:.2f}, floor {row['floor']:.2f}"
+        if row['concurrency'] == PACED and row['server'].startswith('ours'):
+            if row['p50_over_us'] > PACED_P50_FLOOR_US:
+                yield f"{where}: p50 {row['p50_over_us']:.0f} us over direct, floor {PACED_P50_FLOOR_US:.0f}"
+            if row['p99_us'] > PACED_P99_FLOOR_US:
+                yield f"{where}: p99 {row['p99_us']:.0f} us, floor {PACED_P99_FLOOR_US:.0f}"
         if row['concurrency'] == 64 and (row['acceptor_us'] or 0) > ACCEPTOR_FLOOR_US:
             yield f"{where}: acceptor {row['acceptor_us']:.1f} us, floor {ACCEPTOR_FLOOR_US:.1f}"
 
 
 def print_table(rows):
-    print('              CPU per connection relative to      us per connection of')
-    print('mode    c server    direct (min-max)  floor nginx  server client acceptor  conn/s p50/us p99/us failed')
+    print('               CPU per connection relative to      us per connection of')
+    print('mode     c server    direct (min-max)  floor nginx  server client acceptor  conn/s p50/us p99/us failed')
     for row in rows:
         limit, nginx, alone = (f'{row[key]:.2f}' if row[key] else '-' for key in ('floor', 'to_nginx', 'acceptor_us'))
-        print(f"{row['mode']:5} {row['concurrency']:3} {row['server']:9} {row['ratio']:5.2f} "
+        print(f"{row['mode']:5} {row['concurrency'] or 'pace':>4} {row['server']:9} {row['ratio']:5.2f} "
               f"({row['ratio_min']:.2f}-{row['ratio_max']:.2f}) {limit:>5} {nginx:>5} {row['server_us']:7.2f} "
               f"{row['client_us']:6.2f} {alone:>8} {row['per_second']:7.0f} {row['p50_us']:6.0f} "
               f"{row['p99_us']:6.0f} {row['failed']:6}")
@@ -154,7 +166,11 @@ def parse():
     parser.add_argument('--count', type=int, default=10000, help='connections in a run')
     parser.add_argument('--quick', action='store_true', help='3 rounds of 3000 connections')
     parser.add_argument('--workers', type=words(int), default=[4, 64, 256], help='pools of ours')
-    parser.add_argument('--concurrency', type=words(int), default=[1, 64, 512])
+    parser.add_argument('--concurrency', type=words(int), default=[1, 64, 512, PACED],
+                        help='0: begin connections at --rate, whatever is answered')
+    parser.add_argument('--rate', type=int, default=3000, help='connections a second of concurrency 0')
+    parser.add_argument('--rst', action='store_true',
+                        help='the client ends with RST instead of FIN, so that nothing is left in TIME_WAIT')
     parser.add_argument('--modes', type=words(str), default=['short', 'echo'])
     parser.add_argument('--servers', type=words(str), default=['direct', 'ours', 'nginx'])
     parser.add_argument('--pin', choices=['one', 'two', 'none'], default='one',

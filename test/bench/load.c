@@ -30,6 +30,7 @@ static const char usage_text[] =
 	"                         hold: echo, keep all open together, echo once more\n"
 	"  -c, --concurrency=N    connections on the way at a time (64)\n"
 	"  -n, --count=N          connections in all (10000)\n"
+	"  -r, --rate=N           begin N connections a second, whatever is answered (open loop)\n"
 	"  -t, --time=SECONDS     begin none after this time (no limit)\n"
 	"  -w, --timeout=SECONDS  longest wait for an answer (10)\n"
 	"  -H, --hold=SECONDS     hold mode: time that all are held (1)\n"
@@ -40,11 +41,12 @@ static const char usage_text[] =
 	"  -j, --json             one line of JSON\n"
 	"Exit status: 0 all answered, 1 some failed, 2 usage, 3 the client itself failed.\n";
 
-static const char short_options[] = "m:c:n:t:w:H:b:s:fC:jh";
+static const char short_options[] = "m:c:n:r:t:w:H:b:s:fC:jh";
 static const struct option long_options[] = {
 	{"mode", required_argument, NULL, 'm'},
 	{"concurrency", required_argument, NULL, 'c'},
 	{"count", required_argument, NULL, 'n'},
+	{"rate", required_argument, NULL, 'r'},
 	{"time", required_argument, NULL, 't'},
 	{"timeout", required_argument, NULL, 'w'},
 	{"hold", required_argument, NULL, 'H'},
@@ -89,6 +91,7 @@ static void option(struct options *o, int letter, const char *value)
 	case 'm':	p->mode = mode_of(value); break;
 	case 'c':	p->concurrency = (uint32_t)number(value, 1, 1e6, 1); break;
 	case 'n':	p->count = number(value, 1, 1e12, 1); break;
+	case 'r':	p->rate = number(value, 1, 1e7, 1); break;
 	case 't':	p->time_ms = number(value, 0.001, 86400, 1000); break;
 	case 'w':	p->timeout_ms = number(value, 0.001, 86400, 1000); break;
 	case 'H':	p->hold_ms = number(value, 0, 86400, 1000); break;

@@ -40,6 +40,11 @@ class LoadClient(unittest.TestCase):
         status, result, _ = load('-m', 'echo', '-f', '-s', 4, '-b', 4096, '-n', 200, self.at['echo'])
         self.assertEqual((status, result['done'], result['failed']), (0, 200, 0))
 
+    def test_rate_begins_connections_when_they_are_due(self):
+        status, result, _ = load('-r', 1000, '-n', 200, self.at['short'])
+        self.assertEqual((status, result['done']), (0, 200))
+        self.assertGreater(result['seconds'], 0.198)
+
     def test_says_when_all_are_held(self):
         status, result, before = load('-m', 'hold', '-n', 4, '-H', 0.01, self.at['echo'])
         self.assertEqual((status, result['done'], before), (0, 4, ['held 4']))

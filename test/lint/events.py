@@ -83,6 +83,14 @@ def check_calls(files, events):
                 yield f"{where}: {event} says '{' '.join(keys)}', the table '{' '.join(pattern)}'"
 
 
+def check_use(files, events):
+    """An event that nobody logs is a promise that nobody keeps."""
+    text = ''.join(files.text(path) for path in files.files(tree.PRODUCT, '.c'))
+    for event in events:
+        if len(re.findall(rf'\b{event}\b', text)) < 2:
+            yield f'{TABLE}: nobody logs {event}'
+
+
 def man_section(events):
     """The section EVENTS as scdoc source."""
     lines = ['# EVENTS', '']
@@ -120,6 +128,7 @@ def check(files):
     if len(events) != len(re.findall(r'^\t\[EV_\w+\] = ', files.text(TABLE), re.MULTILINE)):
         yield f'{TABLE}: a row of the table is not as this check reads it'
     yield from check_calls(files, events)
+    yield from check_use(files, events)
     yield from check_man(files, events)
     yield from check_reasons(files)
 
