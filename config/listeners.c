@@ -19,6 +19,7 @@ struct port_taken {
 struct wanted {
 	struct build *b;
 	const struct scope *scope;
+	const struct where *blame; /* of a host that is wrong: its PORT or INTERFACE_ADDRESS */
 	struct vec listeners; /* of struct settings_listener */
 	struct vec taken;     /* of struct port_taken: of this service */
 	bool enabled;	      /* ENABLE=1: its addresses must not be taken */
@@ -142,7 +143,7 @@ static void want_name(struct wanted *w, const struct source_line *line, const ch
 	int r = getaddrinfo(host, NULL, &hints, &list);
 
 	if (r)
-		report_error(w->b->report, &line->where, "%s: %.60s has no address here: %s", option, host,
+		report_error(w->b->report, w->blame, "%s: %.60s has no address here: %s", option, host,
 			gai_strerror(r));
 	else
 		want_results(w, line, list, port);
@@ -159,14 +160,13 @@ static void want_host(struct wanted *w, const struct source_line *line, const ch
 	if (*host && addr_parse_ip(host, &addr) < 0)
 		want_name(w, line, option, host, family, port);
 	else if (family != AF_UNSPEC && addr.family != family)
-		report_error(w->b->report, &line->where, "%s: %.60s is no %s address", option, host,
+		report_error(w->b->report, w->blame, "%s: %.60s is no %s address", option, host,
 			family == AF_INET ? "IPv4" : "IPv6");
 	else
 		want_addr(w, line, &addr, port);
 }
 
-/* A bare number listens on each INTERFACE_ADDRESS, by default on everything. The place is the PORT's:
- * an error about an interface is told at its own line first. */
+/* A bare number listens on each INTERFACE_ADDRESS, by default on everything. */
 static void want_bare(struct wanted *w, const struct source_line *line, uint16_t port)
 {
 	const struct schema_option *option = schema_get("INTERFACE_ADDRESS");
@@ -179,6 +179,7 @@ static void want_bare(struct wanted *w, const struct source_line *line, uint16_t
 		OWNS_MEM char *copy = strdup(interface->value);
 		char *rest = copy, *word;
 
+		w->blame = &interface->where;
 		for (; copy && (word = list_next(&rest)); any = true)
 			want_host(w, line, option->name, word, AF_UNSPEC, port);
 	}
@@ -193,6 +194,7 @@ static void want_word(struct wanted *w, const struct source_line *line, const ch
 	struct port port;
 	const char *wrong = port_parse(word, &port);
 
+	w->blame = &line->where;
 	if (wrong) {
 		report_error(w->b->report, &line->where, "PORT: %.60s: %s", word, wrong);
 		return;

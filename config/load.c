@@ -41,12 +41,22 @@ static struct settings_list texts_of(struct build *b, enum load_severity severit
 	return finish_texts(&list);
 }
 
+/* Paths are kept in full: whoever looks at the files later may stand elsewhere. */
+static void add_path(struct text_list *list, const char *path)
+{
+	OWNS_MEM char *dir = path[0] == '/' ? NULL : getcwd(NULL, 0), *full = NULL;
+
+	if (dir && asprintf(&full, "%s/%s", dir, path) < 0)
+		full = NULL;
+	add_text(list, full ? full : path);
+}
+
 static struct settings_list files_of(struct build *b, const struct source *source)
 {
 	struct text_list list = {.block = &b->block, .texts.elem = sizeof(uint32_t)};
 
 	for (size_t i = 0; i < source->files.count; i++)
-		add_text(&list, ((const struct file *)vec_at(&source->files, i))->path);
+		add_path(&list, ((const struct file *)vec_at(&source->files, i))->path);
 	return finish_texts(&list);
 }
 

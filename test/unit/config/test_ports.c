@@ -119,6 +119,15 @@ static void a_host_without_an_address_is_told(void **state)
 	assert_non_null(strstr(listeners(state, line), "xxx has no address here: "));
 }
 
+static void an_interface_that_is_wrong_is_told_at_its_own_line(void **state)
+{
+	char lines[128] = "INTERFACE_ADDRESS=";
+
+	memset(lines + strlen(lines), 'x', 64);
+	strcat(lines, "\nPORT=25");
+	assert_non_null(strstr(listeners(state, lines), "E main.cnf:3: INTERFACE_ADDRESS: xxxx"));
+}
+
 static void port_0_disables_the_service(void **state)
 {
 	struct world *w = *state;
@@ -177,6 +186,7 @@ int main(void)
 		world_test(what_is_no_port_is_told_with_a_reason),
 		world_test(the_path_of_a_unix_socket_must_be_full_and_short),
 		world_test(a_host_without_an_address_is_told),
+		world_test(an_interface_that_is_wrong_is_told_at_its_own_line),
 		world_test(port_0_disables_the_service),
 		world_test(an_empty_port_is_told),
 		world_test(the_same_address_twice_in_a_service_is_told_with_both_lines),
