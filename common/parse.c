@@ -1,4 +1,5 @@
-/* Pure text parsers. strtoul() and its kin skip blanks, take signs and depend on the locale, so that
+/* Pure text parsers. strtoul() and its kin skip blanks, take signs and depend on the locale, so
+ * that
  * "- 1" or " 0x" would be numbers; these read exactly what the manual says and nothing else. */
 #include "common/parse.h"
 #include "common/base.h"
@@ -110,8 +111,8 @@ static int number_with_unit(const char *text, const struct unit *units, uint64_t
 
 int parse_time(const char *text, uint64_t *ret_ms)
 {
-	static const struct unit units[] = {
-		{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {0}};
+	static const struct unit units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000},
+		{"h", 3600000}, {"d", 86400000}, {0}};
 
 	return number_with_unit(text, units, ret_ms);
 }

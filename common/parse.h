@@ -1,4 +1,4 @@
-/* Pure text parsers: numbers, durations, sizes, booleans, command lines. No locale, no allocation. */
+/* Pure text parsers: numbers, times, sizes, booleans, command lines. No locale, no allocation. */
 #ifndef COMMON_PARSE_H
 #define COMMON_PARSE_H
 
@@ -9,10 +9,10 @@
 /* Every parser reads the whole text (no blanks around it) or answers one of these; its outputs are
  * then untouched. */
 enum parse_answer {
-	PARSE_BAD = 1,	    /* not of this form */
-	PARSE_TOO_BIG,	    /* of this form, but does not fit */
-	PARSE_OPEN_QUOTE,   /* a quote is never closed */
-	PARSE_OPEN_ESCAPE,  /* a backslash stands at the end */
+	PARSE_BAD = 1,     /* not of this form */
+	PARSE_TOO_BIG,     /* of this form, but does not fit */
+	PARSE_OPEN_QUOTE,  /* a quote is never closed */
+	PARSE_OPEN_ESCAPE, /* a backslash stands at the end */
 };
 
 /* "10", or "16%ff": value ff in base 16; bases 2 to 36, in decimal. */

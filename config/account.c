@@ -1,5 +1,5 @@
-/* Names of users and groups become numbers here, in the short-lived process that loads: what hangs or
- * crashes a name service never reaches the supervisor. */
+/* Names of users and groups become numbers here, in the short-lived process that loads: what hangs
+ * or crashes a name service never reaches the supervisor. */
 #include "config/build.h"
 #include "common/base.h"
 #include "common/parse.h"
@@ -31,13 +31,14 @@ int account_user(struct build *b, const struct schema_option *o, const struct so
 	if (entry)
 		uid = entry->pw_uid;
 	else if (parse_u64(line->value, &uid) || uid >= SETTINGS_NO_ID) {
-		report_error(b->report, &line->where, "%s=%.60s: there is no such user; see getent passwd",
-			o->name, line->value);
+		report_error(b->report, &line->where,
+			"%s=%.60s: there is no such user; see getent passwd", o->name, line->value);
 		return BUILD_WRONG;
 	}
 	if (!b->host->is_root && uid != b->host->uid) {
 		report_error(b->report, &line->where,
-			"%s=%.60s is another user, which needs root; take the line out or start as root",
+			"%s=%.60s is another user, which needs root; take the line out or start as "
+			"root",
 			o->name, line->value);
 		return BUILD_WRONG;
 	}
@@ -80,7 +81,8 @@ static int own_group(struct build *b, const struct source_line *line, uint32_t *
 		return 0;
 	}
 	report_error(b->report, &line->where,
-		"GROUP=%.60s is another group, which needs root; take the line out or start as root",
+		"GROUP=%.60s is another group, which needs root; take the line out or start as "
+		"root",
 		line->value);
 	return BUILD_WRONG;
 }
@@ -126,8 +128,8 @@ static void groups_of_user(struct build *b, const char *user, uint32_t gid, stru
 		add_group(b, groups, found[i]);
 }
 
-static void build_groups(struct build *b, const struct scope *s, const char *user,
-	struct service_settings *svc)
+static void build_groups(
+	struct build *b, const struct scope *s, const char *user, struct service_settings *svc)
 {
 	const struct schema_option *option = schema_get("SUPPLEMENTARY_GROUPS");
 	const struct source_section *section = scope_section(s, option);
@@ -158,8 +160,10 @@ static int pick_user(struct build *b, const struct scope *s, const struct source
 		return BUILD_WRONG;
 	if (b->host->is_root && svc->uid == b->acceptor_uid) {
 		report_error(b->report, &line->where,
-			"USER=%.60s is who the acceptor runs as, and a worker could then take it over; "
-			"give the service a user of its own", line->value);
+			"USER=%.60s is who the acceptor runs as, and a worker could then take it "
+			"over; "
+			"give the service a user of its own",
+			line->value);
 		return BUILD_WRONG;
 	}
 	svc->user_name = block_text(&b->block, line->value);
@@ -209,7 +213,8 @@ static void default_acceptor(struct build *b, const struct scope *s, struct sett
 		return;
 	}
 	report_error(b->report, &s->own->where,
-		"there is neither a user dispatcher nor daemon for the acceptor; write USER=name in "
+		"there is neither a user dispatcher nor daemon for the acceptor; write USER=name "
+		"in "
 		"[SERVICE=DISPATCHER]");
 }
 
@@ -217,7 +222,8 @@ static void check_acceptor(struct build *b, const struct scope *s, const struct 
 {
 	if (head->uid == 0)
 		report_error(b->report, scope_where(s, "USER"),
-			"the acceptor faces the network and must not run as root; write another USER");
+			"the acceptor faces the network and must not run as root; write another "
+			"USER");
 	else if (head->uid != SETTINGS_NO_ID && head->gid == SETTINGS_NO_ID)
 		report_error(b->report, scope_where(s, "USER"),
 			"user %u is in no user database, so its group is unknown; write GROUP=name",

@@ -1,5 +1,5 @@
-/* The growing block. Whoever appends keeps offsets, never pointers; a failed allocation is remembered
- * and told once at the end, so that no caller has to look after each append. */
+/* The growing block. Whoever appends keeps offsets, never pointers; a failed allocation is
+ * remembered and told once at the end, so that no caller has to look after each append. */
 #include "config/block.h"
 #include "common/base.h"
 

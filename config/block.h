@@ -1,4 +1,4 @@
-/* Builds the pointer-free block of settings: texts and lists are appended, known by their offset. */
+/* Builds the pointer-free block of settings: texts and lists are appended, known by offset. */
 #ifndef CONFIG_BLOCK_H
 #define CONFIG_BLOCK_H
 
@@ -20,7 +20,8 @@ struct settings *block_head(const struct block *b);
 
 /* Appends a copy; the offset, 0 for NULL. */
 uint32_t block_text(struct block *b, const char *text);
-uint32_t block_format(struct block *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+uint32_t block_format(struct block *b, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Appends the elements, aligned for any type. */
 struct settings_list block_list(struct block *b, const struct vec *elements);

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-const struct source_line *section_next(const struct source_section *section,
-	const struct schema_option *option, size_t *index)
+const struct source_line *section_next(
+	const struct source_section *section, const struct schema_option *option, size_t *index)
 {
 	while (*index < section->lines.count) {
 		const struct source_line *line = vec_at(&section->lines, (*index)++);
@@ -19,8 +19,8 @@ const struct source_line *section_next(const struct source_section *section,
 	return NULL;
 }
 
-static const struct source_line *section_last(const struct source_section *section,
-	const struct schema_option *option)
+static const struct source_line *section_last(
+	const struct source_section *section, const struct schema_option *option)
 {
 	const struct source_line *line, *last = NULL;
 	size_t index = 0;
@@ -30,7 +30,8 @@ static const struct source_line *section_last(const struct source_section *secti
 	return last;
 }
 
-const struct source_section *scope_section(const struct scope *s, const struct schema_option *option)
+const struct source_section *scope_section(
+	const struct scope *s, const struct schema_option *option)
 {
 	if (section_last(s->own, option))
 		return s->own;
@@ -75,15 +76,16 @@ static bool is_in_place(struct report *report, const struct source_section *sect
 			"%s is for services; the dispatcher itself does not use it", option->name);
 	else if (!is_top && !is_dispatcher && !(option->scope & SCHEMA_IN_SERVICE))
 		report_error(report, &line->where, "%s must stand %sin [SERVICE=DISPATCHER]",
-			option->name, option->scope & SCHEMA_TOP_DISPATCHER ?
-			"before the first section or " : "");
+			option->name,
+			option->scope & SCHEMA_TOP_DISPATCHER ? "before the first section or "
+							      : "");
 	else
 		return true;
 	return false;
 }
 
-static void tell_not_enforced(struct report *report, const struct source_line *line,
-	const struct schema_option *option)
+static void tell_not_enforced(
+	struct report *report, const struct source_line *line, const struct schema_option *option)
 {
 	bool on;
 
@@ -94,8 +96,8 @@ static void tell_not_enforced(struct report *report, const struct source_line *l
 		line->value);
 }
 
-static void warn_of_repetition(struct report *report, const struct source_section *section,
-	const struct source_line *line)
+static void warn_of_repetition(
+	struct report *report, const struct source_section *section, const struct source_line *line)
 {
 	size_t index = 0;
 	const struct source_line *first;
@@ -105,12 +107,13 @@ static void warn_of_repetition(struct report *report, const struct source_sectio
 		return;
 	first = section_next(section, line->option, &index);
 	if (first && first != line)
-		report_warning(report, &line->where, "%s is given again, first at %s; the last one counts",
-			line->option->name, where_format(&first->where, place));
+		report_warning(report, &line->where,
+			"%s is given again, first at %s; the last one counts", line->option->name,
+			where_format(&first->where, place));
 }
 
-static void classify(struct report *report, const struct source_section *section,
-	struct source_line *line)
+static void classify(
+	struct report *report, const struct source_section *section, struct source_line *line)
 {
 	const struct schema_option *option = schema_find(line->key);
 
@@ -123,8 +126,10 @@ static void classify(struct report *report, const struct source_section *section
 	switch (option->type) {
 	case SCHEMA_TLS_PORTS:
 		report_error(report, &line->where,
-			"%s=%.60s: TLS is not spoken by this version, and these ports must not be served "
-			"in plain text; take the line out", line->key, line->value);
+			"%s=%.60s: TLS is not spoken by this version, and these ports must not be "
+			"served "
+			"in plain text; take the line out",
+			line->key, line->value);
 		break;
 	case SCHEMA_NOT_ENFORCED:
 		tell_not_enforced(report, line, option);

@@ -17,8 +17,8 @@ struct build {
 	struct report *report;
 	struct block block;
 	char *config_dir, *worker_dir, *log_dir; /* owned; what logical names stand for */
-	uint32_t acceptor_uid;			 /* SETTINGS_NO_ID: without root */
-	struct vec taken;			 /* of struct port_taken: addresses so far */
+	uint32_t acceptor_uid;                   /* SETTINGS_NO_ID: without root */
+	struct vec taken;                        /* of struct port_taken: addresses so far */
 };
 
 /* What a section says, and what is said for it before the first section (NULL: nothing). */
@@ -29,14 +29,15 @@ struct scope {
 
 /* --- build.c: which lines count --- */
 /* The section whose lines of this option count; NULL: nobody gives it. */
-const struct source_section *scope_section(const struct scope *s, const struct schema_option *option);
+const struct source_section *scope_section(
+	const struct scope *s, const struct schema_option *option);
 /* The last line that counts, NULL: nobody gives it. */
 const struct source_line *scope_line(const struct scope *s, const char *name);
 /* The place of that line, or of the section itself. */
 const struct where *scope_where(const struct scope *s, const char *name);
 /* Lines of one option in a section, in order: *index is 0 at first; NULL: no more. */
-const struct source_line *section_next(const struct source_section *section,
-	const struct schema_option *option, size_t *index);
+const struct source_line *section_next(
+	const struct source_section *section, const struct schema_option *option, size_t *index);
 /* Finds each line's option; tells what is unknown, misplaced or without meaning. */
 void build_classify(struct source *source, struct report *report);
 
@@ -45,7 +46,8 @@ void build_classify(struct source *source, struct report *report);
 int value_store(struct build *b, const struct schema_option *option, const struct source_line *line,
 	void *field);
 /* Stores the default; inetd: that of an adapted service. */
-void value_store_initial(struct build *b, const struct schema_option *option, bool inetd, void *field);
+void value_store_initial(
+	struct build *b, const struct schema_option *option, bool inetd, void *field);
 bool value_is_single(enum schema_type type);
 
 /* --- lists.c --- */
@@ -69,15 +71,15 @@ void image_build(struct build *b, const struct scope *s, struct service_settings
 void ports_build(struct build *b, const struct scope *s, struct service_settings *svc);
 
 /* --- account.c --- */
-int account_user(struct build *b, const struct schema_option *option, const struct source_line *line,
-	uint32_t *ret_uid);
-int account_group(struct build *b, const struct schema_option *option, const struct source_line *line,
-	uint32_t *ret_gid);
+int account_user(struct build *b, const struct schema_option *option,
+	const struct source_line *line, uint32_t *ret_uid);
+int account_group(struct build *b, const struct schema_option *option,
+	const struct source_line *line, uint32_t *ret_gid);
 void account_build_dispatcher(struct build *b, const struct scope *s, struct settings *head);
 void account_build(struct build *b, const struct scope *s, struct service_settings *svc);
 
 /* --- service.c --- */
-/* Stores the options that stand for themselves; alone, it checks a section that makes no service. */
+/* Stores the options that stand for themselves; alone, it checks a section without a service. */
 void service_store(struct build *b, const struct scope *s, struct service_settings *svc);
 void service_build(struct build *b, const struct scope *s, struct service_settings *ret_svc);
 

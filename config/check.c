@@ -1,5 +1,5 @@
-/* settings_check(): a block comes from another process, so every offset, list and number is looked at
- * once, before anybody follows it or sizes a table by it. */
+/* settings_check(): a block comes from another process, so every offset, list and number is looked
+ * at once, before anybody follows it or sizes a table by it. */
 #include "config/settings.h"
 #include "config/schema.h"
 #include "common/base.h"
@@ -11,7 +11,8 @@ static bool text_is_whole(const struct settings *s, uint32_t at)
 {
 	if (!at)
 		return true;
-	return at >= sizeof(*s) && at < s->bytes && memchr((const char *)s + at, '\0', s->bytes - at);
+	return at >= sizeof(*s) && at < s->bytes &&
+	       memchr((const char *)s + at, '\0', s->bytes - at);
 }
 
 static bool list_is_whole(const struct settings *s, struct settings_list list, size_t elem)
@@ -19,7 +20,7 @@ static bool list_is_whole(const struct settings *s, struct settings_list list, s
 	if (!list.count)
 		return true;
 	return list.at >= sizeof(*s) && list.at % 8 == 0 && list.at < s->bytes &&
-		list.count <= (s->bytes - list.at) / elem;
+	       list.count <= (s->bytes - list.at) / elem;
 }
 
 static bool texts_are_whole(const struct settings *s, struct settings_list list)
@@ -72,11 +73,11 @@ static bool service_is_whole(const struct settings *s, const struct service_sett
 	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
 		if (!text_is_whole(s, texts[i]))
 			return false;
-	return svc->name && svc->where && numbers_are_in_range(svc) && listeners_are_whole(s, svc) &&
-		texts_are_whole(s, svc->command) && texts_are_whole(s, svc->parameters) &&
-		texts_are_whole(s, svc->environment) &&
-		list_is_whole(s, svc->groups, sizeof(uint32_t)) &&
-		list_is_whole(s, svc->exempt_sources, sizeof(struct settings_prefix));
+	return svc->name && svc->where && numbers_are_in_range(svc) &&
+	       listeners_are_whole(s, svc) && texts_are_whole(s, svc->command) &&
+	       texts_are_whole(s, svc->parameters) && texts_are_whole(s, svc->environment) &&
+	       list_is_whole(s, svc->groups, sizeof(uint32_t)) &&
+	       list_is_whole(s, svc->exempt_sources, sizeof(struct settings_prefix));
 }
 
 static bool head_is_whole(const struct settings *s)
@@ -88,8 +89,8 @@ static bool head_is_whole(const struct settings *s)
 		if (!texts[i] || !text_is_whole(s, texts[i]))
 			return false;
 	return s->hash[SETTINGS_HASH_BYTES - 1] == '\0' && texts_are_whole(s, s->files) &&
-		texts_are_whole(s, s->not_enforced) && texts_are_whole(s, s->warnings) &&
-		list_is_whole(s, s->services, sizeof(struct service_settings));
+	       texts_are_whole(s, s->not_enforced) && texts_are_whole(s, s->warnings) &&
+	       list_is_whole(s, s->services, sizeof(struct service_settings));
 }
 
 int settings_check(const void *block, size_t bytes)

@@ -1,5 +1,5 @@
-/* The numbers that follow from the limits, and whether this machine can hold them: whoever raises one
- * limit shall not have to find out by an outage which others depend on it. */
+/* The numbers that follow from the limits, and whether this machine can hold them: whoever raises
+ * one limit shall not have to find out by an outage which others depend on it. */
 #include "config/load.h"
 #include "config/host.h"
 #include "common/base.h"
@@ -10,10 +10,10 @@
 #include <stdarg.h>
 #include <sys/resource.h>
 
-#define BASE_DESCRIPTORS 64 /* of supervisor and acceptor, beside workers and listeners */
+#define BASE_DESCRIPTORS      64 /* of supervisor and acceptor, beside workers and listeners */
 #define SUPERVISOR_PER_WORKER 8
-#define ACCEPTOR_PER_WORKER 3
-#define WORKER_DESCRIPTORS 32
+#define ACCEPTOR_PER_WORKER   3
+#define WORKER_DESCRIPTORS    32
 
 struct derive {
 	const struct host *host;
@@ -41,8 +41,8 @@ static void say(struct derive *d, enum load_severity severity, const char *forma
 	d->tell(d->user, severity, text);
 }
 
-static void check_backlog(struct derive *d, const struct settings *s,
-	const struct service_settings *svc)
+static void check_backlog(
+	struct derive *d, const struct settings *s, const struct service_settings *svc)
 {
 	if (svc->backlog > d->host->somaxconn)
 		say(d, LOAD_WARNING,
@@ -53,30 +53,33 @@ static void check_backlog(struct derive *d, const struct settings *s,
 }
 
 /* A worker inherits the limit unless its own is set, which was checked where it stands. */
-static void check_worker_descriptors(struct derive *d, const struct settings *s,
-	const struct service_settings *svc)
+static void check_worker_descriptors(
+	struct derive *d, const struct settings *s, const struct service_settings *svc)
 {
 	uint64_t needed = (uint64_t)svc->max_conns + WORKER_DESCRIPTORS;
 
 	if (needed > d->host->descriptors)
 		say(d, LOAD_ERROR,
-			"%s: service %s: a worker needs %" PRIu64 " descriptors for MAX_CONNS=%u, which is %"
-			PRIu64 " more than the limit of %" PRIu64 "; raise ulimit -n or lower MAX_CONNS",
-			settings_text(s, svc->where), settings_text(s, svc->name), needed, svc->max_conns,
-			needed - d->host->descriptors, d->host->descriptors);
+			"%s: service %s: a worker needs %" PRIu64
+			" descriptors for MAX_CONNS=%u, which is %" PRIu64
+			" more than the limit of %" PRIu64 "; raise ulimit -n or lower MAX_CONNS",
+			settings_text(s, svc->where), settings_text(s, svc->name), needed,
+			svc->max_conns, needed - d->host->descriptors, d->host->descriptors);
 }
 
-static void check_stacks(struct derive *d, const struct settings *s, const struct service_settings *svc)
+static void check_stacks(
+	struct derive *d, const struct settings *s, const struct service_settings *svc)
 {
 	const struct settings_rlimit *as = &svc->limits[RLIMIT_AS];
 	uint64_t stacks = svc->stacksize * svc->max_conns;
 
 	if (as->set && stacks > as->value)
 		say(d, LOAD_WARNING,
-			"%s: service %s: MAX_CONNS stacks of STACKSIZE need %" PRIu64 " MiB, but LIMIT_AS is %"
-			PRIu64 " MiB; lower the former or raise the latter",
-			settings_text(s, svc->where), settings_text(s, svc->name), mebibytes(stacks),
-			mebibytes(as->value));
+			"%s: service %s: MAX_CONNS stacks of STACKSIZE need %" PRIu64
+			" MiB, but LIMIT_AS is %" PRIu64
+			" MiB; lower the former or raise the latter",
+			settings_text(s, svc->where), settings_text(s, svc->name),
+			mebibytes(stacks), mebibytes(as->value));
 }
 
 /* Saturates: a sum that overflows is too much in any case. */
@@ -98,7 +101,8 @@ static void add_tables(struct derive *d, const struct service_settings *svc)
 	add(&d->tables, settings_conn_slots(svc), sizeof(struct ledger_conn));
 }
 
-static void add_service(struct derive *d, const struct settings *s, const struct service_settings *svc)
+static void add_service(
+	struct derive *d, const struct settings *s, const struct service_settings *svc)
 {
 	uint64_t stack = 0;
 
@@ -140,7 +144,9 @@ static void print_service(const struct derive *d, const struct settings *s,
 	if (!svc->enabled)
 		fprintf(out, "disabled");
 	else
-		fprintf(out, "%" PRIu64 " connections at most, in %u processes (%u while some retire); backlog %u",
+		fprintf(out,
+			"%" PRIu64
+			" connections at most, in %u processes (%u while some retire); backlog %u",
 			(uint64_t)svc->max_procs * svc->max_conns, svc->max_procs,
 			svc->max_procs + svc->max_shutdown, svc->backlog);
 	if (svc->enabled && stacks)
@@ -152,10 +158,12 @@ static void print_numbers(const struct derive *d, const struct settings *s, FILE
 {
 	for (uint32_t i = 0; i < s->services.count; i++)
 		print_service(d, s, settings_service(s, i), out);
-	fprintf(out, "! all: %" PRIu64 " connections at most, in %" PRIu64 " worker processes at most\n",
+	fprintf(out,
+		"! all: %" PRIu64 " connections at most, in %" PRIu64 " worker processes at most\n",
 		d->conns, d->procs);
-	fprintf(out, "! descriptors: %" PRIu64 " in the supervisor, %" PRIu64
-		     " in the acceptor; the limit can be %" PRIu64 "\n",
+	fprintf(out,
+		"! descriptors: %" PRIu64 " in the supervisor, %" PRIu64
+		" in the acceptor; the limit can be %" PRIu64 "\n",
 		descriptors(d, SUPERVISOR_PER_WORKER), descriptors(d, ACCEPTOR_PER_WORKER),
 		d->host->descriptors);
 	fprintf(out, "! backlogs: the kernel allows %" PRIu64 " (net.core.somaxconn)\n",
@@ -164,8 +172,8 @@ static void print_numbers(const struct derive *d, const struct settings *s, FILE
 		mebibytes(d->tables), mebibytes(d->stacks));
 }
 
-int load_check_derived_on(const struct host *host, const struct settings *s, load_tell *tell,
-	void *user, FILE *out)
+int load_check_derived_on(
+	const struct host *host, const struct settings *s, load_tell *tell, void *user, FILE *out)
 {
 	struct derive d = {.host = host, .tell = tell, .user = user};
 
@@ -173,8 +181,8 @@ int load_check_derived_on(const struct host *host, const struct settings *s, loa
 		add_service(&d, s, settings_service(s, i));
 	if (d.tables > host->memory_bytes / 2)
 		say(&d, LOAD_ERROR,
-			"the tables of %" PRIu64 " connections need %" PRIu64 " MiB, and this machine has %"
-			PRIu64 "; lower MAX_CONNS or MAX_PROCS",
+			"the tables of %" PRIu64 " connections need %" PRIu64
+			" MiB, and this machine has %" PRIu64 "; lower MAX_CONNS or MAX_PROCS",
 			d.conns, mebibytes(d.tables), mebibytes(host->memory_bytes));
 	check_descriptors(&d, "supervisor", descriptors(&d, SUPERVISOR_PER_WORKER));
 	check_descriptors(&d, "acceptor", descriptors(&d, ACCEPTOR_PER_WORKER));

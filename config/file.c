@@ -1,5 +1,5 @@
-/* Reading a file whole. It is opened once and judged by its descriptor, so that no swapped link comes
- * between the check and the reading; O_NONBLOCK, so that a FIFO cannot make the reader hang. */
+/* Reading a file whole. It is opened once and judged by its descriptor, so that no swapped link
+ * comes between the check and the reading; O_NONBLOCK, so that a FIFO cannot make it hang. */
 #include "config/file.h"
 #include "common/base.h"
 
@@ -17,33 +17,33 @@ static int check_root_trust(const char *path, const struct stat *st, uint32_t tr
 {
 	if (st->st_mode & (S_IWGRP | S_IWOTH))
 		return refuse(report, where,
-			"%s can be written by %s, who could run any program as root; chmod go-w %s", path,
-			st->st_mode & S_IWOTH ? "everybody" : "its group", path);
+			"%s can be written by %s, who could run any program as root; chmod go-w %s",
+			path, st->st_mode & S_IWOTH ? "everybody" : "its group", path);
 	if (st->st_uid == 0)
 		return 0;
 	if (trusted == UINT32_MAX) {
 		report_warning(report, where,
-			"%s belongs to user %u, who can so run any program as root; chown root %s", path,
-			(unsigned)st->st_uid, path);
+			"%s belongs to user %u, who can so run any program as root; chown root %s",
+			path, (unsigned)st->st_uid, path);
 		return 0;
 	}
 	if (st->st_uid != trusted)
 		return refuse(report, where,
-			"%s belongs to user %u, who could run any program as root; chown root %s", path,
-			(unsigned)st->st_uid, path);
+			"%s belongs to user %u, who could run any program as root; chown root %s",
+			path, (unsigned)st->st_uid, path);
 	return 0;
 }
 
-static int check(const char *path, const struct stat *st, struct report *report,
-	const struct where *where)
+static int check(
+	const char *path, const struct stat *st, struct report *report, const struct where *where)
 {
 	if (S_ISDIR(st->st_mode))
 		return refuse(report, where, "%s is a directory; name a file in it", path);
 	if (!S_ISREG(st->st_mode))
 		return refuse(report, where, "%s is no regular file", path);
 	if (st->st_size > FILE_MAX)
-		return refuse(report, where, "%s is longer than %u MiB: that is no configuration", path,
-			FILE_MAX >> 20);
+		return refuse(report, where, "%s is longer than %u MiB: that is no configuration",
+			path, FILE_MAX >> 20);
 	return 0;
 }
 
@@ -71,13 +71,17 @@ static int read_all(int fd, size_t size, struct file *f)
 static int read_checked(int fd, const char *path, const struct stat *st, struct report *report,
 	const struct where *where, struct file *ret_file)
 {
-	struct file f = {
-		.device = st->st_dev, .inode = st->st_ino, .owner = st->st_uid, .path = strdup(path)};
+	struct file f = {.device = st->st_dev,
+		.inode = st->st_ino,
+		.owner = st->st_uid,
+		.path = strdup(path)};
 	int r = f.path ? read_all(fd, (size_t)st->st_size, &f) : -ENOMEM;
 
 	if (r < 0) {
 		file_deinit(&f);
-		return r == -ENOMEM ? r : refuse(report, where, "cannot read %s: %s", path, strerror(-r));
+		return r == -ENOMEM
+			       ? r
+			       : refuse(report, where, "cannot read %s: %s", path, strerror(-r));
 	}
 	*ret_file = f;
 	return 0;

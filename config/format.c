@@ -1,4 +1,4 @@
-/* The largest unit that leaves a whole number, so that printing and reading back changes nothing. */
+/* The largest unit that leaves a whole number: printing and reading back changes nothing. */
 #include "config/format.h"
 #include "common/base.h"
 

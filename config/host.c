@@ -1,4 +1,4 @@
-/* The facts of this machine. Read once per load, so that one configuration is judged by one view. */
+/* The facts of this machine, read once per load: one configuration is judged by one view. */
 #include "config/host.h"
 #include "common/base.h"
 

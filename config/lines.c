@@ -1,5 +1,6 @@
-/* One physical line at a time, out of a stack of files. Whatever stands in a line wrongly is told with
- * its place and the line is left out; the reading goes on, so that all mistakes are told at once. */
+/* One physical line at a time, out of a stack of files. Whatever stands in a line wrongly is told
+ * with its place and the line is left out; the reading goes on, so that all mistakes are told at
+ * once. */
 #include "config/lines.h"
 #include "common/base.h"
 #include "common/parse.h"
@@ -75,8 +76,8 @@ int lines_open_main(struct lines *l, const char *path)
 	return push_file(l, path, NULL);
 }
 
-/* The path of an included file: IMTA_TABLE: and PMDF_TABLE: are the directory of the main file, other
- * names stand beside the file that includes them. */
+/* The path of an included file: IMTA_TABLE: and PMDF_TABLE: are the directory of the main file,
+ * other names stand beside the file that includes them. */
 static char *include_path(struct lines *l, const char *name)
 {
 	const struct file *first = vec_at(&l->source->files, 0);
@@ -86,7 +87,8 @@ static char *include_path(struct lines *l, const char *name)
 
 	if (name[0] == '/')
 		return strdup(name);
-	if (colon && (!strncasecmp(name, "IMTA_TABLE:", 11) || !strncasecmp(name, "PMDF_TABLE:", 11))) {
+	if (colon &&
+		(!strncasecmp(name, "IMTA_TABLE:", 11) || !strncasecmp(name, "PMDF_TABLE:", 11))) {
 		beside = first->path;
 		name = colon + 1;
 	}
@@ -132,7 +134,8 @@ static void include(struct lines *l, const char *name, const struct where *where
 		l->depth--;
 }
 
-static bool add_record(struct lines *l, const struct where *where, const char *key, const char *value)
+static bool add_record(
+	struct lines *l, const struct where *where, const char *key, const char *value)
 {
 	struct line_record *record = vec_push(&l->records);
 
@@ -173,20 +176,21 @@ static const char *section_name(struct lines *l, char *line, const struct where 
 
 	if (line[len - 1] != ']' || !equals) {
 		report_error(l->report, where,
-			"a line that begins with [ must be [SERVICE=name]; an address belongs behind PORT=");
+			"a line that begins with [ must be [SERVICE=name]; an address belongs "
+			"behind PORT=");
 		return NULL;
 	}
 	line[len - 1] = *equals = '\0';
 	name = trim(equals + 1);
 	if (strcasecmp(trim(line + 1), "SERVICE")) {
-		report_error(l->report, where, "there is no section [%.40s=...]; only [SERVICE=name]",
-			line + 1);
+		report_error(l->report, where,
+			"there is no section [%.40s=...]; only [SERVICE=name]", line + 1);
 		return NULL;
 	}
 	if (!is_service_name(name)) {
 		report_error(l->report, where,
-			"\"%.40s\" cannot name a service: letters, digits, _ - and ., at most %u", name,
-			SOURCE_NAME_BYTES);
+			"\"%.40s\" cannot name a service: letters, digits, _ - and ., at most %u",
+			name, SOURCE_NAME_BYTES);
 		return NULL;
 	}
 	for (char *c = name; *c; c++)
@@ -219,19 +223,22 @@ static bool option(struct lines *l, char *line, const struct where *where)
 
 	if (!equals) {
 		report_error(l->report, where,
-			"\"%.40s\" is neither option=value nor [SERVICE=name], <file or ! comment", line);
+			"\"%.40s\" is neither option=value nor [SERVICE=name], <file or ! comment",
+			line);
 		return false;
 	}
 	*equals = '\0';
 	key = trim(line);
 	value = trim(equals + 1);
 	if (!is_key(key)) {
-		report_error(l->report, where, "\"%.50s\" cannot be an option; write option=value", key);
+		report_error(
+			l->report, where, "\"%.50s\" cannot be an option; write option=value", key);
 		return false;
 	}
 	if (top(l)->moved) {
 		report_error(l->report, where,
-			"%s stands behind an include that opened another section; begin with [SERVICE=name]",
+			"%s stands behind an include that opened another section; begin with "
+			"[SERVICE=name]",
 			key);
 		return false;
 	}
@@ -244,21 +251,23 @@ static bool is_sound(struct lines *l, const char *line, size_t len, const struct
 	size_t tail = 0;
 
 	if (len > SOURCE_LINE_BYTES) {
-		report_error(l->report, where, "the line has %zu bytes; at most %u are allowed", len,
-			SOURCE_LINE_BYTES);
+		report_error(l->report, where, "the line has %zu bytes; at most %u are allowed",
+			len, SOURCE_LINE_BYTES);
 		return false;
 	}
 	for (size_t i = 0; i < len; i++) {
 		if ((unsigned char)line[i] >= ' ' ? line[i] != 0x7f : line[i] == '\t')
 			continue;
-		report_error(l->report, where, "byte %zu is the control character 0x%02x; take it out",
-			i + 1, (unsigned char)line[i]);
+		report_error(l->report, where,
+			"byte %zu is the control character 0x%02x; take it out", i + 1,
+			(unsigned char)line[i]);
 		return false;
 	}
 	while (tail < len && line[len - 1 - tail] == '\\')
 		tail++;
 	if (tail % 2)
-		report_error(l->report, where, "a line is not continued by \\; it may be %u bytes long",
+		report_error(l->report, where,
+			"a line is not continued by \\; it may be %u bytes long",
 			SOURCE_LINE_BYTES);
 	return tail % 2 == 0;
 }

@@ -1,5 +1,5 @@
-/* The addresses of a service, and that no two listeners of the file want the same one. A wildcard takes
- * the port of every address of its family. */
+/* The addresses of a service, and that no two listeners of the file want the same one. A wildcard
+ * takes the port of every address of its family. */
 #include "config/build.h"
 #include "config/ports.h"
 #include "common/base.h"
@@ -20,10 +20,10 @@ struct wanted {
 	struct build *b;
 	const struct scope *scope;
 	const struct where *blame; /* of a host that is wrong: its PORT or INTERFACE_ADDRESS */
-	struct vec listeners; /* of struct settings_listener */
-	struct vec taken;     /* of struct port_taken: of this service */
-	bool enabled;	      /* ENABLE=1: its addresses must not be taken */
-	bool is_off;	      /* PORT=0 */
+	struct vec listeners;      /* of struct settings_listener */
+	struct vec taken;          /* of struct port_taken: of this service */
+	bool enabled;              /* ENABLE=1: its addresses must not be taken */
+	bool is_off;               /* PORT=0 */
 };
 
 static bool is_wildcard(const struct addr *a)
@@ -40,7 +40,7 @@ static bool collide(const struct port_taken *a, const struct port_taken *b)
 	if (a->addr.family == AF_UNIX)
 		return !strcmp(a->path, b->path);
 	return a->addr.port == b->addr.port &&
-		(is_wildcard(&a->addr) || is_wildcard(&b->addr) || addr_equal(&a->addr, &b->addr));
+	       (is_wildcard(&a->addr) || is_wildcard(&b->addr) || addr_equal(&a->addr, &b->addr));
 }
 
 static const struct port_taken *find_taken(const struct vec *taken, const struct port_taken *wanted)
@@ -88,8 +88,8 @@ static void want(struct wanted *w, const struct port_taken *taken, const char *n
 			where_format(&other->where, place));
 }
 
-static void want_addr(struct wanted *w, const struct source_line *line, const struct addr *addr,
-	uint16_t port)
+static void want_addr(
+	struct wanted *w, const struct source_line *line, const struct addr *addr, uint16_t port)
 {
 	struct port_taken taken = {.addr = *addr, .where = line->where};
 	char name[ADDR_TEXT_BYTES];
@@ -120,8 +120,8 @@ static void want_path(struct wanted *w, const struct source_line *line, const st
 }
 
 /* Every address that a name has, each once (a name service may say one twice). */
-static void want_results(struct wanted *w, const struct source_line *line, const struct addrinfo *list,
-	uint16_t port)
+static void want_results(struct wanted *w, const struct source_line *line,
+	const struct addrinfo *list, uint16_t port)
 {
 	struct addr last = {0};
 
@@ -143,8 +143,8 @@ static void want_name(struct wanted *w, const struct source_line *line, const ch
 	int r = getaddrinfo(host, NULL, &hints, &list);
 
 	if (r)
-		report_error(w->b->report, w->blame, "%s: %.60s has no address here: %s", option, host,
-			gai_strerror(r));
+		report_error(w->b->report, w->blame, "%s: %.60s has no address here: %s", option,
+			host, gai_strerror(r));
 	else
 		want_results(w, line, list, port);
 	if (list)
@@ -220,7 +220,8 @@ static void want_line(struct wanted *w, const struct source_line *line)
 	char *rest = copy, *word;
 
 	if (!*line->value)
-		report_error(w->b->report, &line->where, "PORT has no value; write PORT=25, or 0 for none");
+		report_error(w->b->report, &line->where,
+			"PORT has no value; write PORT=25, or 0 for none");
 	while (copy && (word = list_next(&rest)))
 		want_word(w, line, word);
 }
@@ -243,7 +244,8 @@ static void finish(struct wanted *w, struct service_settings *svc)
 	const struct where *where = scope_where(w->scope, "PORT");
 
 	if (w->is_off && w->listeners.count)
-		report_error(w->b->report, where, "PORT is 0 and names ports as well; take one out");
+		report_error(
+			w->b->report, where, "PORT is 0 and names ports as well; take one out");
 	if (w->is_off)
 		svc->enabled = 0;
 	if (svc->enabled)

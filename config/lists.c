@@ -39,8 +39,8 @@ static int add_pair(struct build *b, const struct schema_option *o, const struct
 	OWNS_MEM char *text = NULL;
 
 	if (equals == line->value) {
-		report_error(b->report, &line->where, "%s=%.60s has no name; write NAME=VALUE", o->name,
-			line->value);
+		report_error(b->report, &line->where, "%s=%.60s has no name; write NAME=VALUE",
+			o->name, line->value);
 		return BUILD_WRONG;
 	}
 	if (equals)
@@ -52,8 +52,8 @@ static int add_pair(struct build *b, const struct schema_option *o, const struct
 	return add_text(b, elements, text);
 }
 
-static int add_variable(struct build *b, const struct schema_option *o, const struct source_line *line,
-	struct vec *elements)
+static int add_variable(struct build *b, const struct schema_option *o,
+	const struct source_line *line, struct vec *elements)
 {
 	const char *c = line->value;
 
@@ -89,7 +89,8 @@ static bool read_prefix(char *word, struct settings_prefix *ret_prefix)
 	return true;
 }
 
-static int add_source(struct build *b, const struct source_line *line, char *word, struct vec *elements)
+static int add_source(
+	struct build *b, const struct source_line *line, char *word, struct vec *elements)
 {
 	OWNS_MEM char *written = strdup(word);
 	struct settings_prefix prefix, *slot;
@@ -117,8 +118,8 @@ static int add_source(struct build *b, const struct source_line *line, char *wor
 	return 0;
 }
 
-static int add_sources(struct build *b, const struct schema_option *o, const struct source_line *line,
-	struct vec *elements)
+static int add_sources(struct build *b, const struct schema_option *o,
+	const struct source_line *line, struct vec *elements)
 {
 	OWNS_MEM char *copy = strdup(line->value);
 	char *rest = copy, *word;

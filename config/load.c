@@ -66,8 +66,8 @@ static bool is_service(const struct source_section *section)
 }
 
 /* The section of that name before section number `end`; NULL: none. */
-static const struct source_section *find_section(const struct source *source, const char *name,
-	size_t end)
+static const struct source_section *find_section(
+	const struct source *source, const char *name, size_t end)
 {
 	for (size_t i = 0; i < end; i++) {
 		const struct source_section *section = vec_at(&source->sections, i);
@@ -87,8 +87,8 @@ static int gather_dispatcher(const struct source *source, struct source_section 
 
 	*ret_section = (struct source_section){.name = "dispatcher",
 		.lines.elem = sizeof(struct source_line),
-		.where = top->lines.count ? ((struct source_line *)vec_at(&top->lines, 0))->where :
-					    (struct where){.file = first->path}};
+		.where = top->lines.count ? ((struct source_line *)vec_at(&top->lines, 0))->where
+					  : (struct where){.file = first->path}};
 	for (size_t i = 0; i < source->sections.count; i++) {
 		const struct source_section *section = vec_at(&source->sections, i);
 
@@ -109,8 +109,9 @@ static int gather_dispatcher(const struct source *source, struct source_section 
 static int build_self(struct build *b, const struct source *source, struct settings *head)
 {
 	struct source_section own;
-	struct scope scope = {
-		.own = &own, .defaults = vec_at(&source->sections, 0), .top = SCHEMA_TOP_DISPATCHER};
+	struct scope scope = {.own = &own,
+		.defaults = vec_at(&source->sections, 0),
+		.top = SCHEMA_TOP_DISPATCHER};
 	int r = gather_dispatcher(source, &own);
 
 	if (!r)
@@ -142,7 +143,8 @@ static void add_service(struct build *b, const struct source_section *section,
 	*conns += settings_conn_slots(svc);
 	if (*conns > INT32_MAX)
 		report_error(b->report, &section->where,
-			"with this service there could be %llu connections; lower MAX_CONNS or MAX_PROCS",
+			"with this service there could be %llu connections; lower MAX_CONNS or "
+			"MAX_PROCS",
 			(unsigned long long)*conns);
 }
 
@@ -185,7 +187,8 @@ static struct settings_list build_services(struct build *b, const struct source 
 			build_service(b, source, i, &services, &conns);
 	}
 	if (!services.count && !b->report->errors)
-		report_error(b->report, &whole, "there is no service; write a section [SERVICE=name]");
+		report_error(
+			b->report, &whole, "there is no service; write a section [SERVICE=name]");
 	list = block_list(&b->block, &services);
 	vec_free(&services);
 	return list;

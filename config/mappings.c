@@ -1,5 +1,5 @@
-/* An original installation keeps its access control in a mappings file beside dispatcher.cnf. It is not
- * read here, and whoever moves over must not learn that from an attacker. */
+/* An original installation keeps its access control in a mappings file beside dispatcher.cnf. It is
+ * not read here, and whoever moves over must not learn that from an attacker. */
 #include "config/build.h"
 #include "common/base.h"
 

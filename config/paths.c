@@ -48,10 +48,12 @@ char *path_resolve(struct build *b, const struct schema_option *option, const st
 		path = strdup(value);
 	else
 		report_error(b->report, where,
-			"%s=%.60s is no full path; begin with / or one of IMTA_BIN: IMTA_LOG: IMTA_TABLE:",
+			"%s=%.60s is no full path; begin with / or one of IMTA_BIN: IMTA_LOG: "
+			"IMTA_TABLE:",
 			option->name, value);
 	if (path && strlen(path) >= PATH_MAX) {
-		report_error(b->report, where, "%s is longer than %u bytes", option->name, PATH_MAX - 1);
+		report_error(
+			b->report, where, "%s is longer than %u bytes", option->name, PATH_MAX - 1);
 		free(path);
 		path = NULL;
 	}
@@ -59,7 +61,8 @@ char *path_resolve(struct build *b, const struct schema_option *option, const st
 }
 
 /* Warns when there is no such program. */
-static void look_at(struct build *b, const struct where *where, const char *option, const char *path)
+static void look_at(
+	struct build *b, const struct where *where, const char *option, const char *path)
 {
 	struct stat st;
 
@@ -86,7 +89,8 @@ static char *image_path(struct build *b, const struct source_line *image)
 	if (!image)
 		return joined(b, b->worker_dir, EXEC_IMAGE);
 	if (!*image->value) {
-		report_error(b->report, &image->where, "IMAGE has no value; write the worker's program");
+		report_error(
+			b->report, &image->where, "IMAGE has no value; write the worker's program");
 		return NULL;
 	}
 	if (!strpbrk(image->value, "/:"))
@@ -97,13 +101,15 @@ static char *image_path(struct build *b, const struct source_line *image)
 /* A shell's signs are words like any other here, which is seldom what was meant. */
 static void warn_of_shell(struct build *b, const struct source_line *line, const char *word)
 {
-	static const char *const signs[] = {"|", "<", ">", ">>", "&", "&&", "||", ";", "2>&1", "2>"};
+	static const char *const signs[] = {
+		"|", "<", ">", ">>", "&", "&&", "||", ";", "2>&1", "2>"};
 
 	for (unsigned i = 0; i < ARRAY_LEN(signs); i++)
 		if (!strcmp(word, signs[i]))
 			report_warning(b->report, &line->where,
 				"COMMAND: no shell runs this; %s is handed over as a word. "
-				"Write /bin/sh -c '...' for a shell", word);
+				"Write /bin/sh -c '...' for a shell",
+				word);
 }
 
 static uint32_t program_word(struct build *b, const struct source_line *line, const char *word)
@@ -135,7 +141,8 @@ static void store_words(struct build *b, const struct source_line *line, const c
 	vec_free(&elements);
 }
 
-static void build_command(struct build *b, const struct source_line *line, struct service_settings *svc)
+static void build_command(
+	struct build *b, const struct source_line *line, struct service_settings *svc)
 {
 	size_t size = strlen(line->value) + 1;
 	OWNS_MEM char *words = malloc(size);
@@ -165,14 +172,16 @@ static void check_pair(struct build *b, const struct scope *s, const struct sour
 {
 	if (!image && !command)
 		report_error(b->report, &s->own->where,
-			"service %s has neither IMAGE nor COMMAND: nothing would serve its connections",
+			"service %s has neither IMAGE nor COMMAND: nothing would serve its "
+			"connections",
 			s->own->name ? s->own->name : "?");
 	else if (command && !inetd)
 		report_error(b->report, &command->where,
 			"COMMAND is run by %s only; take out this line or IMAGE=%.60s", EXEC_IMAGE,
 			image->value);
 	else if (inetd && !command)
-		report_error(b->report, &image->where, "IMAGE=%s needs COMMAND=command line", EXEC_IMAGE);
+		report_error(b->report, &image->where, "IMAGE=%s needs COMMAND=command line",
+			EXEC_IMAGE);
 }
 
 bool image_is_inetd(const struct scope *s)
@@ -184,7 +193,8 @@ bool image_is_inetd(const struct scope *s)
 
 void image_build(struct build *b, const struct scope *s, struct service_settings *svc)
 {
-	const struct source_line *image = scope_line(s, "IMAGE"), *command = scope_line(s, "COMMAND");
+	const struct source_line *image = scope_line(s, "IMAGE"),
+				 *command = scope_line(s, "COMMAND");
 	OWNS_MEM char *path = image || command ? image_path(b, image) : NULL;
 	bool inetd = image_is_inetd(s);
 

@@ -12,10 +12,10 @@ enum port_kind { PORT_NONE, PORT_BARE, PORT_AT_HOST, PORT_UNIX };
 
 struct port {
 	enum port_kind kind; /* PORT_NONE: the word was 0 */
-	int family;	     /* of PORT_AT_HOST: AF_UNSPEC, AF_INET, AF_INET6 */
+	int family;          /* of PORT_AT_HOST: AF_UNSPEC, AF_INET, AF_INET6 */
 	uint16_t number;
 	char host[PORT_HOST_BYTES]; /* of PORT_AT_HOST; "" = every address of the family */
-	const char *path;	    /* of PORT_UNIX: inside the word */
+	const char *path;           /* of PORT_UNIX: inside the word */
 };
 
 /* NULL: understood; else what is wrong with it. The word is left as it was. */

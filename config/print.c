@@ -52,8 +52,8 @@ static void print_nice(const struct printer *p, const struct schema_option *o, c
 	fprintf(p->out, "%s=%d\n", o->name, *(const int32_t *)field);
 }
 
-static void print_prefix_bits(const struct printer *p, const struct schema_option *o,
-	const void *field)
+static void print_prefix_bits(
+	const struct printer *p, const struct schema_option *o, const void *field)
 {
 	const uint32_t *bits = field;
 
@@ -79,7 +79,8 @@ static void print_rlimit(const struct printer *p, const struct schema_option *o,
 	if (o->type == SCHEMA_RLIMIT_TIME)
 		value *= 1000;
 	fprintf(p->out, "%s=%s\n", o->name,
-		limit->value == SETTINGS_UNLIMITED ? "unlimited" : format_number(o->type, value, text));
+		limit->value == SETTINGS_UNLIMITED ? "unlimited"
+						   : format_number(o->type, value, text));
 }
 
 static void print_id(const struct printer *p, const struct schema_option *o, const void *field)
@@ -201,7 +202,8 @@ static print *const prints[SCHEMA_TYPES] = {
 
 static void print_section(const struct printer *p)
 {
-	fprintf(p->out, "[SERVICE=%s]\n", p->svc ? settings_text(p->s, p->svc->name) : "DISPATCHER");
+	fprintf(p->out, "[SERVICE=%s]\n",
+		p->svc ? settings_text(p->s, p->svc->name) : "DISPATCHER");
 	for (unsigned i = 0; i < schema_count(); i++) {
 		const struct schema_option *o = schema_at(i);
 		const void *base = p->svc ? (const void *)p->svc : (const void *)p->s;

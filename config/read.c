@@ -1,8 +1,8 @@
-/* Files to options, over inih's stream parser. inih cuts long lines, section names and values behind
- * " ;", takes an indented line for a continuation and "[::1]:25" for a section, all of it silently. So
- * our own reader (lines.c) judges each line first and hands inih only what it cannot misread: a short
- * header, or "KEY=NUMBER", where the number is the index of the line's record. After each header
- * it slips in an option of its own, so that empty sections are seen too. */
+/* Files to options, over inih's stream parser. inih cuts long lines, section names and values
+ * behind " ;", takes an indented line for a continuation and "[::1]:25" for a section, all of it
+ * silently. So our own reader (lines.c) judges each line first and hands inih only what it cannot
+ * misread: a short header, or "KEY=NUMBER", where the number is the index of the line's record.
+ * After each header it slips in an option of its own, so that empty sections are seen too. */
 #include "config/read.h"
 #include "config/lines.h"
 #include "common/base.h"
@@ -66,8 +66,7 @@ int read_source(struct source *src, const char *path, bool as_root, struct repor
 	struct lines lines;
 	int r;
 
-	*src = (struct source){
-		.files.elem = sizeof(struct file),
+	*src = (struct source){.files.elem = sizeof(struct file),
 		.sections.elem = sizeof(struct source_section),
 		.hash = 0xcbf29ce484222325u};
 	r = open_section(src, NULL);

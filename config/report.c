@@ -80,7 +80,8 @@ void report_add(struct report *r, enum load_severity severity, const struct wher
 	len = vasprintf(&text, format, args);
 	va_end(args);
 	if (len >= 0)
-		len = asprintf(&m.text, "%s%s%s%s", severity == LOAD_NOT_ENFORCED ? "NOT ENFORCED: " : "",
+		len = asprintf(&m.text, "%s%s%s%s",
+			severity == LOAD_NOT_ENFORCED ? "NOT ENFORCED: " : "",
 			where ? where_format(where, place) : "", where ? ": " : "", text);
 	if (len < 0) {
 		r->failed = true;
@@ -91,7 +92,8 @@ void report_add(struct report *r, enum load_severity severity, const struct wher
 
 static int by_place(const void *a, const void *b)
 {
-	const struct message *x = *(const struct message *const *)a, *y = *(const struct message *const *)b;
+	const struct message *x = *(const struct message *const *)a,
+			     *y = *(const struct message *const *)b;
 	bool x_first = x->severity == LOAD_NOT_ENFORCED, y_first = y->severity == LOAD_NOT_ENFORCED;
 
 	if (x_first != y_first)

@@ -38,7 +38,7 @@ void report_each(const struct report *r, enum load_severity severity,
 #define WHERE_BYTES 512
 const char *where_format(const struct where *where, char ret_text[WHERE_BYTES]);
 
-#define report_error(r, where, ...) report_add(r, LOAD_ERROR, where, __VA_ARGS__)
+#define report_error(r, where, ...)   report_add(r, LOAD_ERROR, where, __VA_ARGS__)
 #define report_warning(r, where, ...) report_add(r, LOAD_WARNING, where, __VA_ARGS__)
 
 #endif

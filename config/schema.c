@@ -1,6 +1,6 @@
-/* The options. Parsing, printing (-t), the check of the manual and the suggestions for misspelt names
- * all run off this table; an option that is not here does not exist. The limits of the pool keep
- * (MAX_PROCS + MAX_SHUTDOWN) * MAX_CONNS below 2^31. */
+/* The options. Parsing, printing (-t), the check of the manual and the suggestions for misspelt
+ * names all run off this table; an option that is not here does not exist. The limits of the pool
+ * keep (MAX_PROCS + MAX_SHUTDOWN) * MAX_CONNS below 2^31. */
 #include "config/schema.h"
 #include "config/settings.h"
 #include "common/base.h"
@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <sys/resource.h>
 
+/* clang-format off */
 #define DEFAULTS (SCHEMA_TOP_SERVICES | SCHEMA_IN_SERVICE)
 #define SERVICE SCHEMA_IN_SERVICE
 #define DISPATCHER (SCHEMA_TOP_DISPATCHER | SCHEMA_IN_DISPATCHER)
@@ -26,17 +27,22 @@
 
 #define HISTORICAL(key) {key, .type = SCHEMA_WITHOUT_MEANING, .scope = BOTH, \
 	.doc = "Has no meaning here; the original's or OpenVMS's."}
+/* clang-format on */
 
 static const struct schema_option options[] = {
 	/* pool */
 	{"MIN_PROCS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(min_procs), .max = 16384, .initial = "1",
 		.doc = "Workers that always run, ready for connections."},
-	{"MAX_PROCS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_procs), .min = 1, .max = 16384, .initial = "10",
-		.initial_inetd = "1", .doc = "Workers that may take connections at the same time."},
-	{"MIN_CONNS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(min_conns), .min = 1, .max = 65535, .initial = "30",
-		.doc = "Connections that make a worker busy enough: when all are, one more is started."},
-	{"MAX_CONNS", "MAX_CONNECTIONS", SCHEMA_NUMBER, DEFAULTS, OF(max_conns), .min = 1, .max = 65535,
-		.initial = "50", .doc = "Connections that one worker may serve at the same time."},
+	{"MAX_PROCS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_procs), .min = 1, .max = 16384,
+		.initial = "10", .initial_inetd = "1",
+		.doc = "Workers that may take connections at the same time."},
+	{"MIN_CONNS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(min_conns), .min = 1, .max = 65535,
+		.initial = "30",
+		.doc = "Connections that make a worker busy enough: when all are, one more is "
+		       "started."},
+	{"MAX_CONNS", "MAX_CONNECTIONS", SCHEMA_NUMBER, DEFAULTS, OF(max_conns), .min = 1,
+		.max = 65535, .initial = "50",
+		.doc = "Connections that one worker may serve at the same time."},
 	{"MAX_LIFE_CONNS", NULL, SCHEMA_COUNT, DEFAULTS, OF(max_life_conns), .max = INT64_MAX,
 		.initial = "10000", .initial_inetd = "0",
 		.doc = "Connections after which a worker retires; 0 = no limit."},
@@ -44,39 +50,54 @@ static const struct schema_option options[] = {
 		.initial_inetd = "0", .doc = "Age at which a worker retires; 0 = no limit."},
 	{"MAX_IDLE_TIME", NULL, SCHEMA_TIME, DEFAULTS, OF(max_idle_ms), ANY_TIME, .initial = "10m",
 		.initial_inetd = "0",
-		.doc = "Time without a connection after which a worker above MIN_PROCS retires; 0 = no limit."},
+		.doc = "Time without a connection after which a worker above MIN_PROCS retires; 0 "
+		       "= no limit."},
 	{"MAX_SHUTDOWN", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_shutdown), .min = 1, .max = 16384,
-		.initial = "2", .doc = "Workers of the service that may be retiring at the same time."},
+		.initial = "2",
+		.doc = "Workers of the service that may be retiring at the same time."},
 	{"MAX_HANDOFFS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_handoffs), .min = 1, .max = 200,
-		.initial = "64", .doc = "Connections that may be offered to a worker before it has read them."},
-	{"START_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(start_ms), .min = 1, ANY_TIME, .initial = "30s",
+		.initial = "64",
+		.doc = "Connections that may be offered to a worker before it has read them."},
+	{"START_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(start_ms), .min = 1, ANY_TIME,
+		.initial = "30s",
 		.doc = "Time from start to ready; a worker that needs longer is killed."},
-	{"HANDOFF_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(handoff_ms), .min = 1, ANY_TIME, .initial = "1s",
-		.doc = "Time after which an offer that the worker has not read goes to another one."},
+	{"HANDOFF_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(handoff_ms), .min = 1, ANY_TIME,
+		.initial = "1s",
+		.doc = "Time after which an offer that the worker has not read goes to another "
+		       "one."},
 	{"DRAIN_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(drain_ms), ANY_TIME, .initial = "0",
-		.doc = "Time that a retiring worker has to finish its connections; 0 = as long as they last."},
+		.doc = "Time that a retiring worker has to finish its connections; 0 = as long as "
+		       "they last."},
 	{"SHUTDOWN_TIMEOUT", NULL, SCHEMA_TIME, BOTH, OF(shutdown_ms), TOP(shutdown_ms), ANY_TIME,
-		.initial = "60s", .doc = "Time that connections have to end when an operator shuts down."},
+		.initial = "60s",
+		.doc = "Time that connections have to end when an operator shuts down."},
 	{"KILL_TIMEOUT", NULL, SCHEMA_TIME, BOTH, OF(kill_ms), TOP(kill_ms), .min = 1, ANY_TIME,
-		.initial = "10s", .doc = "Time between TERM and KILL for a worker whose deadline has passed."},
-	{"CONNECTION_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(connection_ms), ANY_TIME, .initial = "0",
+		.initial = "10s",
+		.doc = "Time between TERM and KILL for a worker whose deadline has passed."},
+	{"CONNECTION_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(connection_ms), ANY_TIME,
+		.initial = "0",
 		.doc = "Time that one connection of a COMMAND may last; 0 = no limit."},
-	{"MAX_CONNS_PER_SOURCE", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_conns_per_source), .max = INT32_MAX,
-		.initial = "0", .doc = "Connections that one client network may hold; 0 = no limit."},
-	{"SOURCE_PREFIX", NULL, SCHEMA_PREFIX_BITS, DEFAULTS, OF(source_prefix4), .initial = "32/64",
+	{"MAX_CONNS_PER_SOURCE", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_conns_per_source),
+		.max = INT32_MAX, .initial = "0",
+		.doc = "Connections that one client network may hold; 0 = no limit."},
+	{"SOURCE_PREFIX", NULL, SCHEMA_PREFIX_BITS, DEFAULTS, OF(source_prefix4),
+		.initial = "32/64",
 		.doc = "How many leading bits make a client network: of IPv4, slash, of IPv6."},
 	{"EXEMPT_SOURCES", NULL, SCHEMA_SOURCES, DEFAULTS, OF(exempt_sources),
-		.doc = "Addresses or networks (192.0.2.0/24) that MAX_CONNS_PER_SOURCE does not count."},
+		.doc = "Addresses or networks (192.0.2.0/24) that MAX_CONNS_PER_SOURCE does not "
+		       "count."},
 
 	/* listening */
 	{"PORT", "TCP_PORTS", SCHEMA_PORTS, SERVICE, OF(listeners),
 		.doc = "Where the service listens; 0 disables the service."},
 	{"INTERFACE_ADDRESS", NULL, SCHEMA_ADDRESSES, DEFAULTS,
-		.doc = "Addresses that a bare port number listens on; default: all of IPv4 and IPv6."},
+		.doc = "Addresses that a bare port number listens on; default: all of IPv4 and "
+		       "IPv6."},
 	{"BACKLOG", NULL, SCHEMA_NUMBER, DEFAULTS, OF(backlog), .min = 1, .max = INT32_MAX,
-		.doc = "Clients that may wait in the kernel; default: MAX_PROCS x MAX_CONNS, at least 5."},
-	{"SOCKET_MODE", NULL, SCHEMA_MODE, DEFAULTS, OF(socket_mode), .max = 0777, .initial = "0660",
-		.doc = "Mode of unix sockets, in octal."},
+		.doc = "Clients that may wait in the kernel; default: MAX_PROCS x MAX_CONNS, at "
+		       "least 5."},
+	{"SOCKET_MODE", NULL, SCHEMA_MODE, DEFAULTS, OF(socket_mode), .max = 0777,
+		.initial = "0660", .doc = "Mode of unix sockets, in octal."},
 	{"SOCKET_USER", NULL, SCHEMA_USER, DEFAULTS, OF(socket_uid),
 		.doc = "Owner of unix sockets; default: who runs the supervisor."},
 	{"SOCKET_GROUP", NULL, SCHEMA_GROUP, DEFAULTS, OF(socket_gid),
@@ -86,7 +107,8 @@ static const struct schema_option options[] = {
 	{"IMAGE", NULL, SCHEMA_IMAGE, SERVICE, OF(image),
 		.doc = "The worker's program; without a slash it is looked up in WORKER_DIR."},
 	{"COMMAND", NULL, SCHEMA_COMMAND, SERVICE, OF(command),
-		.doc = "A command line run for each connection by dispatcher-exec, as inetd does; no shell."},
+		.doc = "A command line run for each connection by dispatcher-exec, as inetd does; "
+		       "no shell."},
 	{"PARAMETER", NULL, SCHEMA_PAIRS, DEFAULTS, OF(parameters),
 		.doc = "NAME=VALUE for the worker, one a line."},
 	{"LOGFILE", "LOGFILENAME", SCHEMA_LOGFILE, APART, OF(logfile), TOP(logfile),
@@ -97,7 +119,8 @@ static const struct schema_option options[] = {
 	{"STACKSIZE", NULL, SCHEMA_SIZE, DEFAULTS, OF(stacksize), ANY_SIZE, .initial = "0",
 		.doc = "Stack of each thread of a worker; 0 = the system's default."},
 	{"USER", NULL, SCHEMA_RUN_USER, APART, OF(uid), TOP(uid),
-		.doc = "Who the workers run as; default: nobody. In [SERVICE=DISPATCHER]: the acceptor; "
+		.doc = "Who the workers run as; default: nobody. In [SERVICE=DISPATCHER]: the "
+		       "acceptor; "
 		       "default: dispatcher, or daemon where there is none."},
 	{"GROUP", NULL, SCHEMA_RUN_GROUP, APART, OF(gid), TOP(gid),
 		.doc = "Their group; default: that of USER."},
@@ -133,8 +156,8 @@ static const struct schema_option options[] = {
 		.doc = "Highest real-time priority."},
 	{"LIMIT_SIGPENDING", NULL, SCHEMA_RLIMIT_COUNT, DEFAULTS, LIMIT(RLIMIT_SIGPENDING),
 		.max = 1u << 30, .doc = "Queued signals of the worker's user."},
-	{"LIMIT_STACK", NULL, SCHEMA_RLIMIT_SIZE, DEFAULTS, LIMIT(RLIMIT_STACK), .min = 65536, ANY_SIZE,
-		.doc = "Stack of a worker's main thread."},
+	{"LIMIT_STACK", NULL, SCHEMA_RLIMIT_SIZE, DEFAULTS, LIMIT(RLIMIT_STACK), .min = 65536,
+		ANY_SIZE, .doc = "Stack of a worker's main thread."},
 	{"ENABLE", NULL, SCHEMA_BOOL, SERVICE, OF(enabled), .initial = "1",
 		.doc = "0: the service is not started."},
 	{"DEBUG", NULL, SCHEMA_MASK, BOTH, OF(debug), TOP(debug), .initial = "0",
@@ -142,33 +165,52 @@ static const struct schema_option options[] = {
 
 	/* the dispatcher itself */
 	{"RUN_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(run_dir),
-		.doc = "Directory of lock, pid file and control socket; default: /run/dispatcher; without "
+		.doc = "Directory of lock, pid file and control socket; default: /run/dispatcher; "
+		       "without "
 		       "root $XDG_RUNTIME_DIR/dispatcher or /tmp/dispatcher-UID."},
 	{"STATE_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(state_dir),
-		.doc = "Directory of what must outlive a reboot; default: /var/lib/dispatcher; without root "
+		.doc = "Directory of what must outlive a reboot; default: /var/lib/dispatcher; "
+		       "without root "
 		       "state in RUN_DIR."},
 	{"CONTROL_SOCKET", NULL, SCHEMA_PATH, DISPATCHER, TOP(control_socket),
 		.doc = "The socket of dispatcherctl; default: control in RUN_DIR."},
 	{"ADMIN_GROUP", NULL, SCHEMA_GROUP, DISPATCHER, TOP(admin_gid),
 		.doc = "Group whose members may use dispatcherctl beside root; default: none."},
 	{"WORKER_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(worker_dir),
-		.doc = "Directory of worker programs, IMTA_BIN: and PMDF_EXE:; default: that of the "
+		.doc = "Directory of worker programs, IMTA_BIN: and PMDF_EXE:; default: that of "
+		       "the "
 		       "installation, or of the build tree when run from it."},
 	{"LOG_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(log_dir),
-		.doc = "IMTA_LOG: and PMDF_LOG:; default: /var/log/dispatcher; without root RUN_DIR."},
+		.doc = "IMTA_LOG: and PMDF_LOG:; default: /var/log/dispatcher; without root "
+		       "RUN_DIR."},
 
 	/* what legacy files may hold */
 	{"TLS_PORT", "SSL_PORTS TLS_PORTS SSL_PORT", SCHEMA_TLS_PORTS, SERVICE,
-		.doc = "Ports where TLS starts at once: refused, as this version does not speak TLS."},
+		.doc = "Ports where TLS starts at once: refused, as this version does not speak "
+		       "TLS."},
 	{"DNS_VERIFY_DOMAIN", NULL, SCHEMA_NOT_ENFORCED, BOTH,
 		.doc = "NOT ENFORCED: clients are not looked up in DNS lists."},
 	{"ENABLE_RBL", NULL, SCHEMA_NOT_ENFORCED, BOTH,
 		.doc = "NOT ENFORCED: clients are not looked up in DNS lists."},
-	HISTORICAL("ASYNC_SWITCH"), HISTORICAL("HISTORICAL_TIME"), HISTORICAL("IDENT"),
-	HISTORICAL("USE_NSLOG"), HISTORICAL("UCX_HOLD"), HISTORICAL("ASTLM"), HISTORICAL("BIOLM"),
-	HISTORICAL("BYTLM"), HISTORICAL("CPULM"), HISTORICAL("DIOLM"), HISTORICAL("ENQLM"),
-	HISTORICAL("FILLM"), HISTORICAL("JTQUOTA"), HISTORICAL("PGFLQUOTA"), HISTORICAL("PRCLM"),
-	HISTORICAL("TQELM"), HISTORICAL("WSDEFAULT"), HISTORICAL("WSEXTENT"), HISTORICAL("WSQUOTA"),
+	HISTORICAL("ASYNC_SWITCH"),
+	HISTORICAL("HISTORICAL_TIME"),
+	HISTORICAL("IDENT"),
+	HISTORICAL("USE_NSLOG"),
+	HISTORICAL("UCX_HOLD"),
+	HISTORICAL("ASTLM"),
+	HISTORICAL("BIOLM"),
+	HISTORICAL("BYTLM"),
+	HISTORICAL("CPULM"),
+	HISTORICAL("DIOLM"),
+	HISTORICAL("ENQLM"),
+	HISTORICAL("FILLM"),
+	HISTORICAL("JTQUOTA"),
+	HISTORICAL("PGFLQUOTA"),
+	HISTORICAL("PRCLM"),
+	HISTORICAL("TQELM"),
+	HISTORICAL("WSDEFAULT"),
+	HISTORICAL("WSEXTENT"),
+	HISTORICAL("WSQUOTA"),
 };
 
 _Static_assert((16384ull + 16384) * 65535 < 1ull << 31, "connection slots fit 31 bits");
@@ -237,18 +279,34 @@ bool schema_is_list(enum schema_type type)
 const char *schema_type_name(enum schema_type type)
 {
 	static const char *const names[SCHEMA_TYPES] = {
-		[SCHEMA_NUMBER] = "number", [SCHEMA_COUNT] = "number", [SCHEMA_TIME] = "time",
-		[SCHEMA_SIZE] = "size", [SCHEMA_BOOL] = "0 or 1", [SCHEMA_MASK] = "mask",
-		[SCHEMA_MODE] = "octal number", [SCHEMA_NICE] = "number",
-		[SCHEMA_PREFIX_BITS] = "bits/bits", [SCHEMA_PATH] = "path", [SCHEMA_LOGFILE] = "log file",
-		[SCHEMA_RLIMIT_COUNT] = "number or unlimited", [SCHEMA_RLIMIT_SIZE] = "size or unlimited",
-		[SCHEMA_RLIMIT_TIME] = "time or unlimited", [SCHEMA_PAIRS] = "NAME=VALUE",
-		[SCHEMA_VARIABLES] = "NAME=VALUE", [SCHEMA_SOURCES] = "list of networks",
-		[SCHEMA_PORTS] = "list of ports", [SCHEMA_ADDRESSES] = "list of addresses",
-		[SCHEMA_IMAGE] = "program", [SCHEMA_COMMAND] = "command line", [SCHEMA_USER] = "user",
-		[SCHEMA_RUN_USER] = "user", [SCHEMA_RUN_GROUP] = "group",
-		[SCHEMA_GROUP] = "group", [SCHEMA_RUN_GROUPS] = "list of groups",
-		[SCHEMA_TLS_PORTS] = "list of ports", [SCHEMA_NOT_ENFORCED] = "-",
+		[SCHEMA_NUMBER] = "number",
+		[SCHEMA_COUNT] = "number",
+		[SCHEMA_TIME] = "time",
+		[SCHEMA_SIZE] = "size",
+		[SCHEMA_BOOL] = "0 or 1",
+		[SCHEMA_MASK] = "mask",
+		[SCHEMA_MODE] = "octal number",
+		[SCHEMA_NICE] = "number",
+		[SCHEMA_PREFIX_BITS] = "bits/bits",
+		[SCHEMA_PATH] = "path",
+		[SCHEMA_LOGFILE] = "log file",
+		[SCHEMA_RLIMIT_COUNT] = "number or unlimited",
+		[SCHEMA_RLIMIT_SIZE] = "size or unlimited",
+		[SCHEMA_RLIMIT_TIME] = "time or unlimited",
+		[SCHEMA_PAIRS] = "NAME=VALUE",
+		[SCHEMA_VARIABLES] = "NAME=VALUE",
+		[SCHEMA_SOURCES] = "list of networks",
+		[SCHEMA_PORTS] = "list of ports",
+		[SCHEMA_ADDRESSES] = "list of addresses",
+		[SCHEMA_IMAGE] = "program",
+		[SCHEMA_COMMAND] = "command line",
+		[SCHEMA_USER] = "user",
+		[SCHEMA_RUN_USER] = "user",
+		[SCHEMA_RUN_GROUP] = "group",
+		[SCHEMA_GROUP] = "group",
+		[SCHEMA_RUN_GROUPS] = "list of groups",
+		[SCHEMA_TLS_PORTS] = "list of ports",
+		[SCHEMA_NOT_ENFORCED] = "-",
 		[SCHEMA_WITHOUT_MEANING] = "-",
 	};
 

@@ -8,26 +8,26 @@
 
 enum schema_type {
 	/* one value */
-	SCHEMA_NUMBER,	      /* uint32_t */
-	SCHEMA_COUNT,	      /* uint64_t */
-	SCHEMA_TIME,	      /* uint64_t milliseconds */
-	SCHEMA_SIZE,	      /* uint64_t bytes */
-	SCHEMA_BOOL,	      /* uint8_t */
-	SCHEMA_MASK,	      /* uint32_t; -1 = all bits */
-	SCHEMA_MODE,	      /* uint32_t, octal */
-	SCHEMA_NICE,	      /* int32_t */
-	SCHEMA_PREFIX_BITS,   /* "32/64": two uint32_t */
-	SCHEMA_PATH,	      /* text: absolute path; logical names are known */
-	SCHEMA_LOGFILE,	      /* text: stderr, syslog or a path */
-	SCHEMA_USER,	      /* uint32_t */
-	SCHEMA_GROUP,	      /* uint32_t */
-	SCHEMA_RLIMIT_COUNT,  /* struct settings_rlimit */
+	SCHEMA_NUMBER,       /* uint32_t */
+	SCHEMA_COUNT,        /* uint64_t */
+	SCHEMA_TIME,         /* uint64_t milliseconds */
+	SCHEMA_SIZE,         /* uint64_t bytes */
+	SCHEMA_BOOL,         /* uint8_t */
+	SCHEMA_MASK,         /* uint32_t; -1 = all bits */
+	SCHEMA_MODE,         /* uint32_t, octal */
+	SCHEMA_NICE,         /* int32_t */
+	SCHEMA_PREFIX_BITS,  /* "32/64": two uint32_t */
+	SCHEMA_PATH,         /* text: absolute path; logical names are known */
+	SCHEMA_LOGFILE,      /* text: stderr, syslog or a path */
+	SCHEMA_USER,         /* uint32_t */
+	SCHEMA_GROUP,        /* uint32_t */
+	SCHEMA_RLIMIT_COUNT, /* struct settings_rlimit */
 	SCHEMA_RLIMIT_SIZE,
-	SCHEMA_RLIMIT_TIME,   /* seconds */
+	SCHEMA_RLIMIT_TIME, /* seconds */
 	/* lists; a section's own list replaces the default one */
-	SCHEMA_PAIRS,	      /* texts NAME=VALUE, one a line */
-	SCHEMA_VARIABLES,     /* texts NAME=VALUE with the name of an environment variable */
-	SCHEMA_SOURCES,	      /* struct settings_prefix */
+	SCHEMA_PAIRS,     /* texts NAME=VALUE, one a line */
+	SCHEMA_VARIABLES, /* texts NAME=VALUE with the name of an environment variable */
+	SCHEMA_SOURCES,   /* struct settings_prefix */
 	/* those that make sense only together: listeners.c, account.c, paths.c */
 	SCHEMA_PORTS,
 	SCHEMA_ADDRESSES,
@@ -37,8 +37,8 @@ enum schema_type {
 	SCHEMA_RUN_GROUP,
 	SCHEMA_RUN_GROUPS,
 	/* known by name only */
-	SCHEMA_TLS_PORTS,     /* an error: would be served in plain text */
-	SCHEMA_NOT_ENFORCED,  /* an access control that is not carried out */
+	SCHEMA_TLS_PORTS,       /* an error: would be served in plain text */
+	SCHEMA_NOT_ENFORCED,    /* an access control that is not carried out */
 	SCHEMA_WITHOUT_MEANING, /* a warning */
 	SCHEMA_TYPES
 };
@@ -55,11 +55,11 @@ struct schema_option {
 	const char *name;
 	const char *aliases; /* space-separated, or NULL */
 	enum schema_type type;
-	unsigned scope; /* of enum schema_scope */
-	uint32_t service_at; /* offset in struct service_settings, 0 = nowhere */
-	uint32_t dispatcher_at; /* offset in struct settings, 0 = nowhere */
-	uint64_t min, max; /* inclusive, in the unit of the stored value; max 0: any */
-	const char *initial; /* default as text, NULL: derived or none; says the doc line */
+	unsigned scope;            /* of enum schema_scope */
+	uint32_t service_at;       /* offset in struct service_settings, 0 = nowhere */
+	uint32_t dispatcher_at;    /* offset in struct settings, 0 = nowhere */
+	uint64_t min, max;         /* inclusive, in the unit of the stored value; max 0: any */
+	const char *initial;       /* default as text, NULL: derived or none; says the doc line */
 	const char *initial_inetd; /* default of an adapted service, when it differs */
 	const char *doc;
 };

@@ -14,7 +14,8 @@ static void set_text(struct build *b, char **text, const char *value)
 }
 
 /* The directory that an option names, or another; a new string. */
-static char *directory(struct build *b, const struct scope *s, const char *name, const char *otherwise)
+static char *directory(
+	struct build *b, const struct scope *s, const char *name, const char *otherwise)
 {
 	const struct source_line *line = scope_line(s, name);
 	char *path = line ? path_resolve(b, line->option, &line->where, line->value) : NULL;
@@ -41,8 +42,8 @@ static void set_directories(struct build *b, const struct scope *s, struct setti
 	head->log_dir = block_text(&b->block, logs);
 	head->worker_dir = block_text(&b->block, workers);
 	head->control_socket = block_format(&b->block, "%s/control", run);
-	head->state_dir = *h->state_dir ? block_text(&b->block, h->state_dir) :
-					  block_format(&b->block, "%s/state", run);
+	head->state_dir = *h->state_dir ? block_text(&b->block, h->state_dir)
+					: block_format(&b->block, "%s/state", run);
 	head->logfile = block_text(&b->block, "stderr");
 }
 

@@ -1,17 +1,17 @@
-/* One service: the options that stand for themselves, those that depend on each other, and the limits
- * that must agree. A limit that nobody has written gives way to one that somebody has. */
+/* One service: the options that stand for themselves, those that depend on each other, and the
+ * limits that must agree. A limit that nobody has written gives way to one that somebody has. */
 #include "config/build.h"
 #include "common/base.h"
 
 #include <string.h>
 #include <sys/resource.h>
 
-#define STACK_LEAST 16384      /* PTHREAD_STACK_MIN */
-#define WORKER_DESCRIPTORS 32 /* what a worker needs beside its connections */
-#define BACKLOG_LEAST 5
+#define STACK_LEAST        16384 /* PTHREAD_STACK_MIN */
+#define WORKER_DESCRIPTORS 32    /* what a worker needs beside its connections */
+#define BACKLOG_LEAST      5
 
-static void store_lines(struct build *b, const struct scope *s, const struct schema_option *option,
-	void *field)
+static void store_lines(
+	struct build *b, const struct scope *s, const struct schema_option *option, void *field)
 {
 	const struct source_section *section = scope_section(s, option);
 	const struct source_line *line;
@@ -52,9 +52,10 @@ static void agree(struct build *b, const struct scope *s, const char *low_name, 
 		return;
 	if (low_line && high_line)
 		report_error(b->report,
-			low_line->where.seq > high_line->where.seq ? &low_line->where : &high_line->where,
-			"%s=%u is above %s=%u; lower the one or raise the other", low_name, *low, high_name,
-			*high);
+			low_line->where.seq > high_line->where.seq ? &low_line->where
+								   : &high_line->where,
+			"%s=%u is above %s=%u; lower the one or raise the other", low_name, *low,
+			high_name, *high);
 	else if (low_line)
 		*high = *low;
 	else
@@ -71,7 +72,8 @@ static void check_worker(struct build *b, const struct scope *s, const struct se
 			STACK_LEAST);
 	if (nofile->set && nofile->value < svc->max_conns + WORKER_DESCRIPTORS)
 		report_error(b->report, scope_where(s, "LIMIT_NOFILE"),
-			"LIMIT_NOFILE=%llu does not hold MAX_CONNS=%u and %u more; raise it by %llu",
+			"LIMIT_NOFILE=%llu does not hold MAX_CONNS=%u and %u more; raise it by "
+			"%llu",
 			(unsigned long long)nofile->value, svc->max_conns, WORKER_DESCRIPTORS,
 			(unsigned long long)(svc->max_conns + WORKER_DESCRIPTORS - nofile->value));
 }

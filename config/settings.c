@@ -1,5 +1,5 @@
-/* Reading the flat block. Whoever got it from another process has called settings_check, which looks at
- * every offset once; so the accessors need no checks. */
+/* Reading the flat block. Whoever got it from another process has called settings_check, which
+ * looks at every offset once; so the accessors need no checks. */
 #include "config/settings.h"
 #include "common/base.h"
 
@@ -19,8 +19,8 @@ const struct service_settings *settings_service(const struct settings *s, uint32
 	return (const struct service_settings *)settings_list_data(s, s->services) + index;
 }
 
-const struct settings_listener *settings_listeners(const struct settings *s,
-	const struct service_settings *svc)
+const struct settings_listener *settings_listeners(
+	const struct settings *s, const struct service_settings *svc)
 {
 	return settings_list_data(s, svc->listeners);
 }

@@ -11,7 +11,8 @@ struct source_line {
 	struct where where;
 	const char *key;   /* as written */
 	const char *value; /* without blanks around it */
-	const struct schema_option *option; /* set by whoever knows the schema; NULL: not to be used */
+	const struct schema_option
+		*option; /* set by whoever knows the schema; NULL: not to be used */
 };
 
 struct source_section {
@@ -21,17 +22,18 @@ struct source_section {
 };
 
 struct source {
-	struct vec files;    /* of struct file, the main file first */
-	struct vec sections; /* of struct source_section; the first stands for "before any section" */
-	uint64_t hash;	     /* of all files' contents */
+	struct vec files; /* of struct file, the main file first */
+	struct vec
+		sections; /* of struct source_section; the first stands for "before any section" */
+	uint64_t hash;    /* of all files' contents */
 };
 
 void source_deinit(struct source *src);
 
-#define SOURCE_LINE_BYTES 4096	/* longest line */
-#define SOURCE_NAME_BYTES 32	/* longest service name */
+#define SOURCE_LINE_BYTES    4096 /* longest line */
+#define SOURCE_NAME_BYTES    32   /* longest service name */
 #define SOURCE_INCLUDE_DEPTH 8
-#define SOURCE_FILES 256
+#define SOURCE_FILES         256
 
 /* The directory of a file as a new string; NULL: no memory. */
 char *source_directory(const char *path);

@@ -7,35 +7,35 @@
 #include <string.h>
 #include <strings.h>
 
-typedef int store(struct build *b, const struct schema_option *option, const struct source_line *line,
-	void *field);
+typedef int store(struct build *b, const struct schema_option *option,
+	const struct source_line *line, void *field);
 
 /* Tells that a value is not of its type. */
 static int wrong(struct build *b, const struct schema_option *o, const struct source_line *line,
 	const char *wanted)
 {
 	if (*line->value)
-		report_error(b->report, &line->where, "%s=%.60s is wrong; write %s", o->name, line->value,
-			wanted);
+		report_error(b->report, &line->where, "%s=%.60s is wrong; write %s", o->name,
+			line->value, wanted);
 	else
 		report_error(b->report, &line->where, "%s has no value; write %s", o->name, wanted);
 	return BUILD_WRONG;
 }
 
-static int out_of_range(struct build *b, const struct schema_option *o, const struct source_line *line,
-	bool is_low)
+static int out_of_range(
+	struct build *b, const struct schema_option *o, const struct source_line *line, bool is_low)
 {
 	char bound[FORMAT_BYTES];
 
-	report_error(b->report, &line->where, "%s=%.60s is too %s; write at %s %s", o->name, line->value,
-		is_low ? "low" : "high", is_low ? "least" : "most",
+	report_error(b->report, &line->where, "%s=%.60s is too %s; write at %s %s", o->name,
+		line->value, is_low ? "low" : "high", is_low ? "least" : "most",
 		format_number(o->type, is_low ? o->min : o->max, bound));
 	return BUILD_WRONG;
 }
 
 /* Reads a number of any unit. 0 or BUILD_WRONG, told. */
-static int read_number(struct build *b, const struct schema_option *o, const struct source_line *line,
-	uint64_t *ret_number)
+static int read_number(struct build *b, const struct schema_option *o,
+	const struct source_line *line, uint64_t *ret_number)
 {
 	uint64_t number = 0;
 	const char *wanted = "a number";
@@ -69,8 +69,8 @@ static int read_number(struct build *b, const struct schema_option *o, const str
 	return 0;
 }
 
-static int store_u32(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_u32(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	uint64_t number;
 
@@ -80,14 +80,14 @@ static int store_u32(struct build *b, const struct schema_option *o, const struc
 	return 0;
 }
 
-static int store_u64(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_u64(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	return read_number(b, o, line, field);
 }
 
-static int store_bool(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_bool(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	bool value;
 
@@ -97,8 +97,8 @@ static int store_bool(struct build *b, const struct schema_option *o, const stru
 	return 0;
 }
 
-static int store_mask(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_mask(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	int64_t mask;
 
@@ -108,8 +108,8 @@ static int store_mask(struct build *b, const struct schema_option *o, const stru
 	return 0;
 }
 
-static int store_nice(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_nice(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	int64_t nice;
 
@@ -124,8 +124,8 @@ static int store_nice(struct build *b, const struct schema_option *o, const stru
 	return 0;
 }
 
-static int store_prefix_bits(struct build *b, const struct schema_option *o,
-	const struct source_line *line, void *field)
+static int store_prefix_bits(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	uint32_t *bits = field;
 	uint64_t four, six;
@@ -135,16 +135,17 @@ static int store_prefix_bits(struct build *b, const struct schema_option *o,
 	slash = strchr(copy, '/');
 	if (slash)
 		*slash = '\0';
-	if (!slash || parse_u64(copy, &four) || parse_u64(slash + 1, &six) || four < 1 || four > 32 ||
-		six < 1 || six > 128)
-		return wrong(b, o, line, "bits of IPv4 (1 to 32), a slash, bits of IPv6 (1 to 128)");
+	if (!slash || parse_u64(copy, &four) || parse_u64(slash + 1, &six) || four < 1 ||
+		four > 32 || six < 1 || six > 128)
+		return wrong(
+			b, o, line, "bits of IPv4 (1 to 32), a slash, bits of IPv6 (1 to 128)");
 	bits[0] = (uint32_t)four;
 	bits[1] = (uint32_t)six;
 	return 0;
 }
 
-static int store_path(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_path(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	OWNS_MEM char *path = path_resolve(b, o, &line->where, line->value);
 
@@ -176,8 +177,8 @@ static uint32_t with_host_name(struct build *b, const char *path)
 	return block_text(&b->block, text);
 }
 
-static int store_logfile(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_logfile(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	OWNS_MEM char *path = NULL;
 
@@ -194,8 +195,8 @@ static int store_logfile(struct build *b, const struct schema_option *o, const s
 	return 0;
 }
 
-static int store_rlimit(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_rlimit(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	struct settings_rlimit *limit = field;
 	uint64_t value = SETTINGS_UNLIMITED;
@@ -208,14 +209,14 @@ static int store_rlimit(struct build *b, const struct schema_option *o, const st
 	return 0;
 }
 
-static int store_user(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_user(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	return account_user(b, o, line, field);
 }
 
-static int store_group(struct build *b, const struct schema_option *o, const struct source_line *line,
-	void *field)
+static int store_group(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
 {
 	return account_group(b, o, line, field);
 }
@@ -250,7 +251,8 @@ int value_store(struct build *b, const struct schema_option *option, const struc
 	return stores[option->type](b, option, line, field);
 }
 
-void value_store_initial(struct build *b, const struct schema_option *option, bool inetd, void *field)
+void value_store_initial(
+	struct build *b, const struct schema_option *option, bool inetd, void *field)
 {
 	const char *text = inetd && option->initial_inetd ? option->initial_inetd : option->initial;
 	struct source_line line = {.key = option->name, .value = text};

@@ -9,7 +9,7 @@ struct vec {
 	size_t count, room, elem; /* elem: bytes of one element, set by the owner */
 };
 
-/* A new zeroed element at the end; NULL: no memory. Pointers to elements move with the next push. */
+/* A new zeroed element at the end; NULL: no memory. Elements move with the next push. */
 void *vec_push(struct vec *v);
 void vec_free(struct vec *v);
 

@@ -1,6 +1,6 @@
-/* The configuration reader. The input is several files parted by 0xff bytes: main.cnf, then those that it
- * may include, named 1, 2, ... What loads must be whole, and must print to what loads again. This file
- * stands in for config/file.c, so that no input reaches the file system. */
+/* The configuration reader. The input is several files parted by 0xff bytes: main.cnf, then those
+ * that it may include, named 1, 2, ... What loads must be whole, and must print to what loads
+ * again. This file stands in for config/file.c, so that no input reaches the file system. */
 #include "test/fuzz/target.h"
 
 #include "common/base.h"
@@ -19,7 +19,8 @@ static struct {
 	unsigned count;
 } parts;
 
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res)
+int getaddrinfo(
+	const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res)
 {
 	return EAI_NONAME;
 }
@@ -80,8 +81,13 @@ static void ignore(void *user, enum load_severity severity, const char *text)
 
 static struct settings *load(bool is_root)
 {
-	static const struct host host = {.uid = 1234, .gid = 1234, .descriptors = 1 << 20,
-		.memory_bytes = 1ull << 33, .somaxconn = 4096, .name = "host", .run_dir = "/run/test",
+	static const struct host host = {.uid = 1234,
+		.gid = 1234,
+		.descriptors = 1 << 20,
+		.memory_bytes = 1ull << 33,
+		.somaxconn = 4096,
+		.name = "host",
+		.run_dir = "/run/test",
 		.worker_dir = "/nowhere"};
 	struct host mine = host;
 	struct settings *s = NULL;

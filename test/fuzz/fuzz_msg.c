@@ -1,5 +1,5 @@
-/* The wire messages: whatever is read stays inside the record, and an offer that was read and written
- * again is the same offer. */
+/* The wire messages: whatever is read stays inside the record, and an offer that was read and
+ * written again is the same offer. */
 #include "test/fuzz/target.h"
 
 #include "common/base.h"

@@ -1,6 +1,6 @@
-/* A settings block from elsewhere: what passes the check can be read through without leaving it. The
- * input is a list of patches, each an offset and a value of four bytes, to a block that is whole; so
- * the corpus outlives changes of the layout. */
+/* A settings block from elsewhere: what passes the check can be read through without leaving it.
+ * The input is a list of patches, each an offset and a value of four bytes, to a block that is
+ * whole; so the corpus outlives changes of the layout. */
 #include "test/fuzz/target.h"
 
 #include "common/base.h"
@@ -21,7 +21,8 @@ static void ignore(void *user, enum load_severity severity, const char *text)
 
 static struct settings *load_sample(void)
 {
-	struct host host = {.uid = 1234, .gid = 1234, .run_dir = "/run/test", .worker_dir = "/nowhere"};
+	struct host host = {
+		.uid = 1234, .gid = 1234, .run_dir = "/run/test", .worker_dir = "/nowhere"};
 	OWNS_FD int fd = memfd_create("sample", MFD_CLOEXEC);
 	struct settings *s = NULL;
 	char path[40];

@@ -1,5 +1,5 @@
-/* The command-line splitter and the other text parsers: they stay inside their buffers, and what the
- * splitter gives, quoted again, gives the same words. */
+/* The command-line splitter and the other text parsers: they stay inside their buffers, and what
+ * the splitter gives, quoted again, gives the same words. */
 #include "test/fuzz/target.h"
 
 #include "common/addr.h"

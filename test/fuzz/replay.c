@@ -1,5 +1,5 @@
-/* Gives files, or all files of directories, to a fuzz target: how a corpus runs as a test, and how a
- * finding is looked at in a debugger. usage: replay FILE|DIRECTORY... */
+/* Gives files, or all files of directories, to a fuzz target: how a corpus runs as a test, and how
+ * a finding is looked at in a debugger. usage: replay FILE|DIRECTORY... */
 #include "test/fuzz/target.h"
 
 #include "common/base.h"

@@ -80,9 +80,9 @@ static void texts_have_brackets_around_ipv6(void **state)
 
 static void names_and_rubbish_are_no_addresses(void **state)
 {
-	static const char *const bad[] = {"", "localhost", "1.2.3", "1.2.3.4.5", "1.2.3.4:25", "[::1]",
-		"::1%", "::1%nosuchinterface0", "fe80::1%0", ":::",
-		"1111111111111111111111111111111111111111111111111111111111111"};
+	static const char *const bad[] = {"", "localhost", "1.2.3", "1.2.3.4.5", "1.2.3.4:25",
+		"[::1]", "::1%", "::1%nosuchinterface0", "fe80::1%0",
+		":::", "1111111111111111111111111111111111111111111111111111111111111"};
 	struct addr a = {.port = 42};
 
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++)

@@ -133,7 +133,7 @@ static void what_was_sent_before_a_death_with_unread_records_still_arrives(void 
 	close(ends[0]);
 }
 
-/* Sends two descriptors with len bytes and receives with little room; what stays open is counted. */
+/* Sends two descriptors with len bytes and receives with little room; counts what stays open. */
 static int receive_badly(size_t len, size_t size, unsigned max_fds)
 {
 	int ends[2], fds[CHAN_MAX_FDS], two[2] = {0, 0}, r;
@@ -145,11 +145,14 @@ static int receive_badly(size_t len, size_t size, unsigned max_fds)
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(two))];
 	} control;
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
 		.msg_controllen = sizeof(control)};
 
-	control.head = (struct cmsghdr){
-		.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(two))};
+	control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+		.cmsg_len = CMSG_LEN(sizeof(two))};
 	memcpy(CMSG_DATA(&control.head), two, sizeof(two));
 	assert_int_equal(chan_pair(ends), 0);
 	before = open_descriptors();

@@ -62,7 +62,8 @@ static void other_sizes_or_another_version_are_refused(void **state)
 
 static void the_largest_tables_have_a_size(void **state)
 {
-	assert_true(ledger_bytes(1000, 1u << 20, INT32_MAX) > (uint64_t)INT32_MAX * sizeof(struct ledger_conn));
+	assert_true(ledger_bytes(1000, 1u << 20, INT32_MAX) >
+		    (uint64_t)INT32_MAX * sizeof(struct ledger_conn));
 }
 
 int main(void)

@@ -10,7 +10,8 @@
 
 static struct msg_conn sample_conn(uint32_t slot)
 {
-	struct msg_conn c = {.slot = slot, .listener = slot + 1, .accepted_ms = 1234567890123 + slot};
+	struct msg_conn c = {
+		.slot = slot, .listener = slot + 1, .accepted_ms = 1234567890123 + slot};
 
 	c.peer = (struct addr){.family = AF_INET, .port = 4711, .ip = {192, 0, 2, 1}};
 	return c;
@@ -127,7 +128,8 @@ static void a_cut_message_is_refused_wherever_it_is_cut(void **state)
 
 	for (size_t cut = 0; cut < len; cut++)
 		refused += msg_read_offer(buf, cut, conns, MSG_MAX_CONNS, &count) == -EBADMSG;
-	/* A cut between two facts leaves a whole message: behind the slot, the peer and the listener. */
+	/* A cut between two facts leaves a whole message: behind the slot, the peer and the
+	 * listener. */
 	assert_int_equal(refused, len - 3);
 }
 

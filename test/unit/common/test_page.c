@@ -179,7 +179,8 @@ static void *report(void *user)
 	return NULL;
 }
 
-/* The acceptor: arms, looks again, sleeps. A lost wake-up would sleep for ever: 10 s is the verdict. */
+/* The acceptor: arms, looks again, sleeps. A lost wake-up would sleep for ever: 10 s is the
+ * verdict. */
 static void no_wake_up_is_lost_between_looking_and_sleeping(void **state)
 {
 	struct duet d = {.page = new_page(16)};

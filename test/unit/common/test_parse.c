@@ -24,8 +24,8 @@ static void numbers_are_decimal_or_in_a_named_base(void **state)
 
 static void what_is_no_number_is_refused_and_changes_nothing(void **state)
 {
-	static const char *const bad[] = {"", " ", "1 ", " 1", "-1", "+1", "0x10", "1.5", "1%0", "37%1",
-		"0%0", "2%2", "16%", "%5", "16%%5", "10k", "999999999999%1"};
+	static const char *const bad[] = {"", " ", "1 ", " 1", "-1", "+1", "0x10", "1.5", "1%0",
+		"37%1", "0%0", "2%2", "16%", "%5", "16%%5", "10k", "999999999999%1"};
 
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
 		uint64_t number = 42;
@@ -79,8 +79,8 @@ static void times_are_seconds_unless_they_name_a_unit(void **state)
 	static const struct {
 		const char *text;
 		uint64_t ms;
-	} cases[] = {{"90", 90000}, {"90s", 90000}, {"500ms", 500}, {"10m", 600000}, {"2h", 7200000},
-		{"1D", 86400000}, {"0", 0}, {"16%a", 10000}};
+	} cases[] = {{"90", 90000}, {"90s", 90000}, {"500ms", 500}, {"10m", 600000},
+		{"2h", 7200000}, {"1D", 86400000}, {"0", 0}, {"16%a", 10000}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
 		uint64_t ms = 1;
@@ -147,8 +147,9 @@ static void a_command_line_is_split_at_blanks_and_unquoted(void **state)
 	static const struct {
 		const char *text, *words;
 	} cases[] = {{"", ""}, {"  \t ", ""}, {"/bin/date", "/bin/date|"}, {" a  b\tc ", "a|b|c|"},
-		{"sh -c 'a \"b\" \\ $c'", "sh|-c|a \"b\" \\ $c|"}, {"a \"b 'c' \\\" \\\\ \\n\"", "a|b 'c' \" \\ \\n|"},
-		{"a\\ b \\'c", "a b|'c|"}, {"'' \"\"", "||"}, {"a'b'\"c\"d", "abcd|"}, {"x ''", "x||"}};
+		{"sh -c 'a \"b\" \\ $c'", "sh|-c|a \"b\" \\ $c|"},
+		{"a \"b 'c' \\\" \\\\ \\n\"", "a|b 'c' \" \\ \\n|"}, {"a\\ b \\'c", "a b|'c|"},
+		{"'' \"\"", "||"}, {"a'b'\"c\"d", "abcd|"}, {"x ''", "x||"}};
 	char joined[256];
 
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++)

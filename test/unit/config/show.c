@@ -1,5 +1,5 @@
-/* Loads a file as the daemon's -t does and prints what is in force: for tests and for curious people.
- * usage: config-show FILE [SERVICE]; exit status 78 when the file is refused. */
+/* Loads a file as the daemon's -t does and prints what is in force: for tests and for curious
+ * people. usage: config-show FILE [SERVICE]; exit status 78 when the file is refused. */
 #include "config/load.h"
 #include "common/base.h"
 

@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const char sample[] = SERVICE "PARAMETER=A=b\nENVIRONMENT=C=d\nEXEMPT_SOURCES=::1\nPORT=unix:/x\n";
+static const char sample[] =
+	SERVICE "PARAMETER=A=b\nENVIRONMENT=C=d\nEXEMPT_SOURCES=::1\nPORT=unix:/x\n";
 
 static void a_block_that_was_cut_is_refused(void **state)
 {

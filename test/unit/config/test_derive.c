@@ -31,21 +31,24 @@ static char *numbers(void **state, const char *text)
 
 static void the_numbers_add_up_over_services(void **state)
 {
-	char *text = numbers(state, SERVICE "MAX_PROCS=4\nMAX_CONNS=25\nMAX_SHUTDOWN=2\nSTACKSIZE=64K\n"
-					    "[SERVICE=B]\nPORT=127.0.0.1:7008\nIMAGE=/bin/true\n"
-					    "[SERVICE=OFF]\nPORT=0\n");
+	char *text =
+		numbers(state, SERVICE "MAX_PROCS=4\nMAX_CONNS=25\nMAX_SHUTDOWN=2\nSTACKSIZE=64K\n"
+				       "[SERVICE=B]\nPORT=127.0.0.1:7008\nIMAGE=/bin/true\n"
+				       "[SERVICE=OFF]\nPORT=0\n");
 	struct world *w = *state;
 
 	assert_string_equal(w->told, "");
 	assert_int_equal(w->result, 0);
-	assert_string_equal(text,
-		"! a: 100 connections at most, in 4 processes (6 while some retire); backlog 100; stacks 7 MiB\n"
-		"! b: 500 connections at most, in 10 processes (12 while some retire); backlog 500\n"
-		"! off: disabled\n"
-		"! all: 600 connections at most, in 18 worker processes at most\n"
-		"! descriptors: 211 in the supervisor, 121 in the acceptor; the limit can be 1048576\n"
-		"! backlogs: the kernel allows 4096 (net.core.somaxconn)\n"
-		"! memory: 1 MiB for tables, 7 MiB for stacks at most\n");
+	assert_string_equal(text, "! a: 100 connections at most, in 4 processes (6 while some "
+				  "retire); backlog 100; stacks 7 MiB\n"
+				  "! b: 500 connections at most, in 10 processes (12 while some "
+				  "retire); backlog 500\n"
+				  "! off: disabled\n"
+				  "! all: 600 connections at most, in 18 worker processes at most\n"
+				  "! descriptors: 211 in the supervisor, 121 in the acceptor; the "
+				  "limit can be 1048576\n"
+				  "! backlogs: the kernel allows 4096 (net.core.somaxconn)\n"
+				  "! memory: 1 MiB for tables, 7 MiB for stacks at most\n");
 	free(text);
 }
 
@@ -57,9 +60,11 @@ static void a_descriptor_limit_that_is_too_low_is_refused_with_the_difference(vo
 	free(numbers(state, SERVICE));
 	assert_int_equal(w->result, LOAD_REFUSED);
 	assert_string_equal(w->told,
-		"E the supervisor needs 162 descriptors, which is 62 more than the limit of 100; raise it "
+		"E the supervisor needs 162 descriptors, which is 62 more than the limit of 100; "
+		"raise it "
 		"(ulimit -n, LimitNOFILE=), or lower MAX_PROCS or MAX_SHUTDOWN\n"
-		"E the acceptor needs 102 descriptors, which is 2 more than the limit of 100; raise it "
+		"E the acceptor needs 102 descriptors, which is 2 more than the limit of 100; "
+		"raise it "
 		"(ulimit -n, LimitNOFILE=), or lower MAX_PROCS or MAX_SHUTDOWN\n");
 }
 
@@ -73,7 +78,8 @@ static void a_worker_whose_connections_do_not_fit_the_limit_is_refused(void **st
 	assert_string_equal(w->told,
 		"W main.cnf:1: service a: the kernel cuts BACKLOG=10000 to 4096; sysctl "
 		"net.core.somaxconn=10000\n"
-		"E main.cnf:1: service a: a worker needs 1032 descriptors for MAX_CONNS=1000, which is 32 more "
+		"E main.cnf:1: service a: a worker needs 1032 descriptors for MAX_CONNS=1000, "
+		"which is 32 more "
 		"than the limit of 1000; raise ulimit -n or lower MAX_CONNS\n");
 }
 
@@ -83,9 +89,9 @@ static void stacks_beyond_the_address_space_are_warned_of(void **state)
 
 	free(numbers(state, SERVICE "STACKSIZE=8M\nLIMIT_AS=100M\n"));
 	assert_int_equal(w->result, 0);
-	assert_string_equal(w->told,
-		"W main.cnf:1: service a: MAX_CONNS stacks of STACKSIZE need 400 MiB, but LIMIT_AS is 100 "
-		"MiB; lower the former or raise the latter\n");
+	assert_string_equal(w->told, "W main.cnf:1: service a: MAX_CONNS stacks of STACKSIZE need "
+				     "400 MiB, but LIMIT_AS is 100 "
+				     "MiB; lower the former or raise the latter\n");
 }
 
 static void tables_beyond_the_memory_are_refused(void **state)

@@ -9,8 +9,8 @@
 
 static void comments_begin_lines_and_nothing_in_a_value_is_one(void **state)
 {
-	const struct service_settings *svc = world_service(state,
-		"! one\n# two\n; three\n  ! four\n" SERVICE "PARAMETER=A=b ; c # d ! e\n");
+	const struct service_settings *svc = world_service(
+		state, "! one\n# two\n; three\n  ! four\n" SERVICE "PARAMETER=A=b ; c # d ! e\n");
 	struct world *w = *state;
 
 	assert_string_equal(settings_list_text(w->s, svc->parameters, 0), "A=b ; c # d ! e");
@@ -29,7 +29,8 @@ static void names_may_be_written_in_any_case_with_blanks_around(void **state)
 
 static void an_indented_line_is_a_line_of_its_own(void **state)
 {
-	assert_int_equal(world_service(state, SERVICE "MAX_PROCS=3\n  MAX_CONNS=40\n")->max_conns, 40);
+	assert_int_equal(
+		world_service(state, SERVICE "MAX_PROCS=3\n  MAX_CONNS=40\n")->max_conns, 40);
 }
 
 static void a_byte_order_mark_is_skipped(void **state)
@@ -39,8 +40,8 @@ static void a_byte_order_mark_is_skipped(void **state)
 
 static void a_value_keeps_its_further_equals_signs_and_quotes(void **state)
 {
-	const struct service_settings *svc =
-		world_service(state, SERVICE "PARAMETER=CHANNEL=tcp_lmtpss\nPARAMETER=Q=\"x = y\"\n");
+	const struct service_settings *svc = world_service(
+		state, SERVICE "PARAMETER=CHANNEL=tcp_lmtpss\nPARAMETER=Q=\"x = y\"\n");
 	struct world *w = *state;
 
 	assert_string_equal(settings_list_text(w->s, svc->parameters, 0), "CHANNEL=tcp_lmtpss");
@@ -86,25 +87,33 @@ static void a_line_is_not_continued_by_a_backslash(void **state)
 static void a_line_that_says_nothing_is_refused(void **state)
 {
 	assert_string_equal(world_refused(state, "MAX_PROCS 3\n=4\nMAX PROCS=4\nPORT:25\n" SERVICE),
-		"E main.cnf:1: \"MAX_PROCS 3\" is neither option=value nor [SERVICE=name], <file or ! comment\n"
+		"E main.cnf:1: \"MAX_PROCS 3\" is neither option=value nor [SERVICE=name], <file "
+		"or ! comment\n"
 		"E main.cnf:2: \"\" cannot be an option; write option=value\n"
 		"E main.cnf:3: \"MAX PROCS\" cannot be an option; write option=value\n"
-		"E main.cnf:4: \"PORT:25\" is neither option=value nor [SERVICE=name], <file or ! comment\n");
+		"E main.cnf:4: \"PORT:25\" is neither option=value nor [SERVICE=name], <file or ! "
+		"comment\n");
 }
 
 static void a_bracket_opens_a_section_or_is_refused(void **state)
 {
-	assert_string_equal(world_refused(state, "[::1]:25=x\n[SERVICE=]\n[GLOBAL]\n[GROUP=x]\n"
-						 "[SERVICE=a b]\n[SERVICE=abcdefghijklmnopqrstuvwxyzabcdefg]\n"
-						 "[SERVICE=x\n" SERVICE),
-		"E main.cnf:1: a line that begins with [ must be [SERVICE=name]; an address belongs behind PORT=\n"
+	assert_string_equal(
+		world_refused(state, "[::1]:25=x\n[SERVICE=]\n[GLOBAL]\n[GROUP=x]\n"
+				     "[SERVICE=a b]\n[SERVICE=abcdefghijklmnopqrstuvwxyzabcdefg]\n"
+				     "[SERVICE=x\n" SERVICE),
+		"E main.cnf:1: a line that begins with [ must be [SERVICE=name]; an address "
+		"belongs behind PORT=\n"
 		"E main.cnf:2: \"\" cannot name a service: letters, digits, _ - and ., at most 32\n"
-		"E main.cnf:3: a line that begins with [ must be [SERVICE=name]; an address belongs behind PORT=\n"
+		"E main.cnf:3: a line that begins with [ must be [SERVICE=name]; an address "
+		"belongs behind PORT=\n"
 		"E main.cnf:4: there is no section [GROUP=...]; only [SERVICE=name]\n"
-		"E main.cnf:5: \"a b\" cannot name a service: letters, digits, _ - and ., at most 32\n"
-		"E main.cnf:6: \"abcdefghijklmnopqrstuvwxyzabcdefg\" cannot name a service: letters, "
+		"E main.cnf:5: \"a b\" cannot name a service: letters, digits, _ - and ., at most "
+		"32\n"
+		"E main.cnf:6: \"abcdefghijklmnopqrstuvwxyzabcdefg\" cannot name a service: "
+		"letters, "
 		"digits, _ - and ., at most 32\n"
-		"E main.cnf:7: a line that begins with [ must be [SERVICE=name]; an address belongs behind PORT=\n");
+		"E main.cnf:7: a line that begins with [ must be [SERVICE=name]; an address "
+		"belongs behind PORT=\n");
 }
 
 static void values_in_a_section_with_a_wrong_header_are_still_looked_at(void **state)
@@ -112,7 +121,8 @@ static void values_in_a_section_with_a_wrong_header_are_still_looked_at(void **s
 	const char *told = world_refused(state, "[SERVICE]\nMAX_PROCS=x\nMAX_PROX=1\n" SERVICE);
 
 	assert_non_null(strstr(told, "E main.cnf:2: MAX_PROCS=x is wrong"));
-	assert_non_null(strstr(told, "E main.cnf:3: unknown option MAX_PROX; did you mean MAX_PROCS?"));
+	assert_non_null(
+		strstr(told, "E main.cnf:3: unknown option MAX_PROX; did you mean MAX_PROCS?"));
 }
 
 static void an_empty_section_is_a_service_without_a_port(void **state)
@@ -160,8 +170,8 @@ static void a_file_that_cannot_be_included_is_told_at_its_line(void **state)
 static void a_fifo_is_refused_and_does_not_hang(void **state)
 {
 	assert_int_equal(mkfifo("fifo", 0600), 0);
-	assert_string_equal(world_refused(state, "<fifo\n" SERVICE),
-		"E main.cnf:1: fifo is no regular file\n");
+	assert_string_equal(
+		world_refused(state, "<fifo\n" SERVICE), "E main.cnf:1: fifo is no regular file\n");
 }
 
 static void a_file_that_includes_itself_is_told(void **state)
@@ -183,7 +193,8 @@ static void includes_have_a_depth(void **state)
 		world_write(name, text);
 	}
 	assert_string_equal(world_refused(state, "<1.cnf\n" SERVICE),
-		"E 8.cnf:1: includes go deeper than 8 files or are more than 256 in all; flatten them\n");
+		"E 8.cnf:1: includes go deeper than 8 files or are more than 256 in all; flatten "
+		"them\n");
 }
 
 static void a_line_behind_an_include_that_opened_a_section_is_refused(void **state)
@@ -220,10 +231,12 @@ static void as_root_a_file_that_others_can_write_is_refused(void **state)
 	world_write("inner.cnf", "");
 	assert_int_equal(chmod("inner.cnf", 0664), 0);
 	assert_non_null(strstr(world_refused(state, "<inner.cnf\n" SERVICE),
-		"E main.cnf:1: inner.cnf can be written by its group, who could run any program as root; "
+		"E main.cnf:1: inner.cnf can be written by its group, who could run any program as "
+		"root; "
 		"chmod go-w inner.cnf\n"));
 	assert_int_equal(chmod("inner.cnf", 0646), 0);
-	assert_non_null(strstr(world_refused(state, "<inner.cnf\n" SERVICE), "can be written by everybody"));
+	assert_non_null(strstr(
+		world_refused(state, "<inner.cnf\n" SERVICE), "can be written by everybody"));
 }
 
 static void without_root_a_file_that_others_can_write_is_read(void **state)

@@ -95,7 +95,8 @@ static void every_name_and_alias_is_unique(void **state)
 		char *rest = aliases;
 
 		assert_ptr_equal(schema_find(schema_at(i)->name), schema_at(i));
-		for (char *word = strtok_r(aliases, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+		for (char *word = strtok_r(aliases, " ", &rest); word;
+			word = strtok_r(NULL, " ", &rest))
 			assert_ptr_equal(schema_find(word), schema_at(i));
 	}
 }

@@ -36,11 +36,12 @@ static void a_bare_number_listens_on_all_of_ipv4_and_ipv6(void **state)
 static void a_bare_number_listens_on_each_interface_address(void **state)
 {
 	assert_string_equal(
-		listeners(state, "INTERFACE_ADDRESS=127.0.0.1 ::1\nINTERFACE_ADDRESS=192.0.2.1\nPORT=1,2"),
+		listeners(state,
+			"INTERFACE_ADDRESS=127.0.0.1 ::1\nINTERFACE_ADDRESS=192.0.2.1\nPORT=1,2"),
 		"127.0.0.1:1 [::1]:1 192.0.2.1:1 127.0.0.1:2 [::1]:2 192.0.2.1:2 ");
 	assert_string_equal(listeners(state, "INTERFACE_ADDRESS=\nPORT=1"), "0.0.0.0:1 [::]:1 ");
-	assert_string_equal(listeners(state, "INTERFACE_ADDRESS=192.0.2.1\nPORT=127.0.0.1:1"),
-		"127.0.0.1:1 ");
+	assert_string_equal(
+		listeners(state, "INTERFACE_ADDRESS=192.0.2.1\nPORT=127.0.0.1:1"), "127.0.0.1:1 ");
 }
 
 static void ports_have_every_form_of_the_manual(void **state)
@@ -48,10 +49,11 @@ static void ports_have_every_form_of_the_manual(void **state)
 	static const char *const cases[][2] = {{"smtp", "0.0.0.0:25 [::]:25 "},
 		{"127.0.0.1:8891", "127.0.0.1:8891 "}, {"127.0.0.1:smtp", "127.0.0.1:25 "},
 		{"[::1]:25", "[::1]:25 "}, {"[::ffff:127.0.0.1]:25", "127.0.0.1:25 "},
-		{"inet:8891@127.0.0.1", "127.0.0.1:8891 "}, {"inet:8891@localhost", "127.0.0.1:8891 "},
-		{"INET6:8891@[::1]", "[::1]:8891 "}, {"inet6:8891@::1", "[::1]:8891 "},
-		{"inet:8891", "0.0.0.0:8891 "}, {"inet6:8891", "[::]:8891 "},
-		{"unix:/run/x", "unix:/run/x "}, {"Local:/run/x", "unix:/run/x "},
+		{"inet:8891@127.0.0.1", "127.0.0.1:8891 "},
+		{"inet:8891@localhost", "127.0.0.1:8891 "}, {"INET6:8891@[::1]", "[::1]:8891 "},
+		{"inet6:8891@::1", "[::1]:8891 "}, {"inet:8891", "0.0.0.0:8891 "},
+		{"inet6:8891", "[::]:8891 "}, {"unix:/run/x", "unix:/run/x "},
+		{"Local:/run/x", "unix:/run/x "},
 		{"1, 127.0.0.1:2	[::1]:3,,", "0.0.0.0:1 [::]:1 127.0.0.1:2 [::1]:3 "}};
 	char line[128];
 
@@ -85,7 +87,8 @@ static void what_is_no_port_is_told_with_a_reason(void **state)
 		{":25", ":25: no host stands before the colon"},
 		{"inet:@host", "inet:@host: neither a number nor a service in /etc/services"},
 		{"inet:0@127.0.0.1", "inet:0@127.0.0.1: ports go from 1 to 65535"},
-		{"inet:25@::1", "::1 is no IPv4 address"}, {"inet6:25@127.0.0.1", "127.0.0.1 is no IPv6 address"},
+		{"inet:25@::1", "::1 is no IPv4 address"},
+		{"inet6:25@127.0.0.1", "127.0.0.1 is no IPv6 address"},
 		{"unix:", "unix:: no path stands behind the colon"}};
 	char line[128], wanted[256];
 
@@ -103,7 +106,8 @@ static void the_path_of_a_unix_socket_must_be_full_and_short(void **state)
 
 	assert_non_null(strstr(listeners(state, "PORT=unix:run/x"), "is no full path"));
 	memset(line + strlen(line), 'x', 107);
-	assert_non_null(strstr(listeners(state, line), "the path of a unix socket has at most 107 bytes"));
+	assert_non_null(
+		strstr(listeners(state, line), "the path of a unix socket has at most 107 bytes"));
 	line[strlen(line) - 1] = '\0';
 	listeners(state, line);
 	assert_string_equal(w->told, "");
@@ -147,27 +151,32 @@ static void an_empty_port_is_told(void **state)
 static void the_same_address_twice_in_a_service_is_told_with_both_lines(void **state)
 {
 	assert_string_equal(listeners(state, "PORT=127.0.0.1:25\nPORT=inet:25@127.0.0.1"),
-		"E main.cnf:4: 127.0.0.1:25 is already listened on by main.cnf:3; one of the two must go\n");
+		"E main.cnf:4: 127.0.0.1:25 is already listened on by main.cnf:3; one of the two "
+		"must go\n");
 	assert_string_equal(listeners(state, "PORT=unix:/x,local:/x"),
-		"E main.cnf:3: unix:/x is already listened on by main.cnf:3; one of the two must go\n");
+		"E main.cnf:3: unix:/x is already listened on by main.cnf:3; one of the two must "
+		"go\n");
 }
 
 static void a_wildcard_collides_with_every_address_of_its_family(void **state)
 {
 	assert_string_equal(listeners(state, "PORT=25\nPORT=[::1]:25"),
-		"E main.cnf:4: [::1]:25 is already listened on by main.cnf:3; one of the two must go\n");
+		"E main.cnf:4: [::1]:25 is already listened on by main.cnf:3; one of the two must "
+		"go\n");
 	assert_string_equal(listeners(state, "PORT=127.0.0.1:25\nPORT=inet:25"),
-		"E main.cnf:4: 0.0.0.0:25 is already listened on by main.cnf:3; one of the two must go\n");
+		"E main.cnf:4: 0.0.0.0:25 is already listened on by main.cnf:3; one of the two "
+		"must go\n");
 	assert_string_equal(listeners(state, "PORT=inet:25,[::1]:25"), "0.0.0.0:25 [::1]:25 ");
-	assert_string_equal(listeners(state, "PORT=127.0.0.1:25,127.0.0.2:25"),
-		"127.0.0.1:25 127.0.0.2:25 ");
+	assert_string_equal(
+		listeners(state, "PORT=127.0.0.1:25,127.0.0.2:25"), "127.0.0.1:25 127.0.0.2:25 ");
 }
 
 static void two_services_may_not_share_an_address(void **state)
 {
 	assert_string_equal(
 		world_refused(state, SERVICE "[SERVICE=B]\nIMAGE=/bin/true\nPORT=127.0.0.1:7007\n"),
-		"E main.cnf:6: 127.0.0.1:7007 is already listened on by main.cnf:2; one of the two must go\n");
+		"E main.cnf:6: 127.0.0.1:7007 is already listened on by main.cnf:2; one of the two "
+		"must go\n");
 }
 
 static void a_disabled_service_leaves_its_addresses_to_others(void **state)

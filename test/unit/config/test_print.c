@@ -19,12 +19,17 @@ static char *printed(const struct settings *s, const char *service)
 
 static const char everything[] =
 	"MIN_PROCS=2\nENVIRONMENT=A=1 \"2\"\nDEBUG=16%30\n"
-	"[SERVICE=FULL]\nPORT=7007, 127.0.0.1:smtp\nPORT=[::1]:9,unix:/run/x\nBACKLOG=77\nSOCKET_MODE=0600\n"
+	"[SERVICE=FULL]\nPORT=7007, "
+	"127.0.0.1:smtp\nPORT=[::1]:9,unix:/run/x\nBACKLOG=77\nSOCKET_MODE=0600\n"
 	"SOCKET_USER=1234\nSOCKET_GROUP=mail\nIMAGE=/bin/true\nPARAMETER=A=b = c\nPARAMETER=D=\n"
-	"LOGFILE=IMTA_LOG:%s.log\nSTACKSIZE=64K\nWORKING_DIRECTORY=/tmp\nUMASK=0\nNICE=7\nLIMIT_CPU=90s\n"
-	"LIMIT_AS=3G\nLIMIT_CORE=0\nLIMIT_NOFILE=unlimited\nEXEMPT_SOURCES=10.0.0.0/8,2001:db8::/32\n"
-	"SOURCE_PREFIX=24/56\nMAX_CONNS_PER_SOURCE=9\nHANDOFF_TIMEOUT=250ms\nLOG_CONNECTIONS=1\nENABLE=0\n"
-	"[SERVICE=EXEC]\nPORT=0\nCOMMAND=/bin/sh -c 'a \"b\" \\c' \"\" it\\'s\nCONNECTION_TIMEOUT=90\n"
+	"LOGFILE=IMTA_LOG:%s.log\nSTACKSIZE=64K\nWORKING_DIRECTORY=/"
+	"tmp\nUMASK=0\nNICE=7\nLIMIT_CPU=90s\n"
+	"LIMIT_AS=3G\nLIMIT_CORE=0\nLIMIT_NOFILE=unlimited\nEXEMPT_SOURCES=10.0.0.0/8,2001:db8::/"
+	"32\n"
+	"SOURCE_PREFIX=24/"
+	"56\nMAX_CONNS_PER_SOURCE=9\nHANDOFF_TIMEOUT=250ms\nLOG_CONNECTIONS=1\nENABLE=0\n"
+	"[SERVICE=EXEC]\nPORT=0\nCOMMAND=/bin/sh -c 'a \"b\" \\c' \"\" "
+	"it\\'s\nCONNECTION_TIMEOUT=90\n"
 	"[SERVICE=DISPATCHER]\nRUN_DIR=/srv/d\nADMIN_GROUP=mail\nSHUTDOWN_TIMEOUT=0\n";
 
 static void what_is_printed_reads_back_as_the_same(void **state)
@@ -48,8 +53,9 @@ static void under_root_too_what_is_printed_reads_back_as_the_same(void **state)
 	char *first, *second;
 
 	w->host.is_root = true;
-	world_load(state, SERVICE "USER=mail\nGROUP=daemon\nSUPPLEMENTARY_GROUPS=nogroup 4711\n"
-				  "[SERVICE=B]\nPORT=7008\nIMAGE=/bin/true\nSUPPLEMENTARY_GROUPS=\n");
+	world_load(state,
+		SERVICE "USER=mail\nGROUP=daemon\nSUPPLEMENTARY_GROUPS=nogroup 4711\n"
+			"[SERVICE=B]\nPORT=7008\nIMAGE=/bin/true\nSUPPLEMENTARY_GROUPS=\n");
 	assert_int_equal(w->result, 0);
 	first = printed(w->s, NULL);
 	assert_non_null(strstr(first, "\nUSER=mail\n"));

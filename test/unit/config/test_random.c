@@ -1,6 +1,6 @@
-/* Laws that hold for every file: a valid one loads and prints to a file that loads to the same; one with
- * a mutated line is refused with file and line, or loads. Nothing crashes. The seed is printed; give
- * SEED= and ROUNDS= to repeat or to go on. */
+/* Laws that hold for every file: a valid one loads and prints to a file that loads to the same; one
+ * with a mutated line is refused with file and line, or loads. Nothing crashes. The seed is
+ * printed; give SEED= and ROUNDS= to repeat or to go on. */
 #include "test/unit/config/world.h"
 
 #include "common/base.h"
@@ -9,14 +9,15 @@
 #include <string.h>
 #include <time.h>
 
-#define ROUNDS 400
-#define LINES 80
+#define ROUNDS     400
+#define LINES      80
 #define LINE_BYTES 300
 
 static uint64_t random_state;
 
 /* No name server is asked by a test. */
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res)
+int getaddrinfo(
+	const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **res)
 {
 	return EAI_NONAME;
 }

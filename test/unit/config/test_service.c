@@ -25,15 +25,16 @@ static void a_missing_image_is_a_warning(void **state)
 	struct world *w = world_load(state, PORT "IMAGE=/no/such -i\n");
 
 	assert_int_equal(w->result, 0);
-	assert_string_equal(w->told,
-		"W main.cnf:3: IMAGE: there is no program /no/such -i; the service will not start; IMAGE takes "
-		"no arguments, a command line is a COMMAND\n");
+	assert_string_equal(w->told, "W main.cnf:3: IMAGE: there is no program /no/such -i; the "
+				     "service will not start; IMAGE takes "
+				     "no arguments, a command line is a COMMAND\n");
 }
 
 static void a_relative_image_is_refused(void **state)
 {
 	assert_string_equal(world_refused(state, PORT "IMAGE=bin/true\n"),
-		"E main.cnf:3: IMAGE=bin/true is no full path; begin with / or one of IMTA_BIN: IMTA_LOG: "
+		"E main.cnf:3: IMAGE=bin/true is no full path; begin with / or one of IMTA_BIN: "
+		"IMTA_LOG: "
 		"IMTA_TABLE:\n");
 }
 
@@ -52,7 +53,8 @@ static void a_command_is_split_and_run_by_dispatcher_exec(void **state)
 
 static void an_adapted_service_has_one_worker_and_no_life_limits_by_default(void **state)
 {
-	struct world *w = world_load(state, PORT "COMMAND=/bin/date\nIMAGE=IMTA_BIN:dispatcher-exec\n");
+	struct world *w =
+		world_load(state, PORT "COMMAND=/bin/date\nIMAGE=IMTA_BIN:dispatcher-exec\n");
 	const struct service_settings *svc = settings_service(w->s, 0);
 
 	assert_int_equal(svc->min_procs, 1);
@@ -65,10 +67,12 @@ static void an_adapted_service_has_one_worker_and_no_life_limits_by_default(void
 
 static void image_and_command_must_fit_together(void **state)
 {
-	assert_string_equal(world_refused(state, PORT),
-		"E main.cnf:1: service a has neither IMAGE nor COMMAND: nothing would serve its connections\n");
+	assert_string_equal(
+		world_refused(state, PORT), "E main.cnf:1: service a has neither IMAGE nor "
+					    "COMMAND: nothing would serve its connections\n");
 	assert_non_null(strstr(world_refused(state, PORT "IMAGE=/bin/true\nCOMMAND=/bin/date\n"),
-		"E main.cnf:4: COMMAND is run by dispatcher-exec only; take out this line or IMAGE=/bin/true\n"));
+		"E main.cnf:4: COMMAND is run by dispatcher-exec only; take out this line or "
+		"IMAGE=/bin/true\n"));
 	assert_non_null(strstr(world_refused(state, PORT "IMAGE=dispatcher-exec\n"),
 		"E main.cnf:3: IMAGE=dispatcher-exec needs COMMAND=command line\n"));
 	assert_string_equal(world_refused(state, PORT "IMAGE=\n"),
@@ -89,7 +93,8 @@ static void signs_of_a_shell_are_warned_of(void **state)
 {
 	struct world *w = world_load(state, PORT "COMMAND=/bin/date | /bin/cat\n");
 
-	assert_non_null(strstr(w->told, "W main.cnf:3: COMMAND: no shell runs this; | is handed over as a word."));
+	assert_non_null(strstr(
+		w->told, "W main.cnf:3: COMMAND: no shell runs this; | is handed over as a word."));
 }
 
 static void a_disabled_service_needs_neither_program_nor_port(void **state)
@@ -100,7 +105,8 @@ static void a_disabled_service_needs_neither_program_nor_port(void **state)
 
 static void a_limit_that_nobody_wrote_gives_way_to_one_that_somebody_wrote(void **state)
 {
-	const struct service_settings *svc = world_service(state, SERVICE "MAX_CONNS=4\nMIN_PROCS=20\n");
+	const struct service_settings *svc =
+		world_service(state, SERVICE "MAX_CONNS=4\nMIN_PROCS=20\n");
 
 	assert_int_equal(svc->min_conns, 4);
 	assert_int_equal(svc->max_procs, 20);
@@ -110,10 +116,12 @@ static void a_limit_that_nobody_wrote_gives_way_to_one_that_somebody_wrote(void 
 
 static void limits_that_contradict_each_other_are_told_at_the_later_line(void **state)
 {
-	assert_string_equal(
-		world_refused(state, "MAX_PROCS=10\nMIN_CONNS=60\n" SERVICE "MIN_PROCS=20\nMAX_CONNS=50\n"),
-		"E main.cnf:6: MIN_PROCS=20 is above MAX_PROCS=10; lower the one or raise the other\n"
-		"E main.cnf:7: MIN_CONNS=60 is above MAX_CONNS=50; lower the one or raise the other\n");
+	assert_string_equal(world_refused(state, "MAX_PROCS=10\nMIN_CONNS=60\n" SERVICE
+						 "MIN_PROCS=20\nMAX_CONNS=50\n"),
+		"E main.cnf:6: MIN_PROCS=20 is above MAX_PROCS=10; lower the one or raise the "
+		"other\n"
+		"E main.cnf:7: MIN_CONNS=60 is above MAX_CONNS=50; lower the one or raise the "
+		"other\n");
 }
 
 static void the_backlog_holds_at_least_5(void **state)
@@ -131,17 +139,22 @@ static void two_sections_of_one_name_are_refused(void **state)
 
 static void without_root_nobody_changes_users(void **state)
 {
-	const struct service_settings *svc = world_service(state, SERVICE "USER=1234\nGROUP=1234\n");
+	const struct service_settings *svc =
+		world_service(state, SERVICE "USER=1234\nGROUP=1234\n");
 
 	assert_int_equal(svc->uid, SETTINGS_NO_ID);
 	assert_int_equal(svc->gid, SETTINGS_NO_ID);
 	assert_int_equal(svc->groups.count, 0);
-	assert_string_equal(world_refused(state, SERVICE "USER=nobody\nGROUP=daemon\nSUPPLEMENTARY_GROUPS=mail\n"),
-		"E main.cnf:4: USER=nobody is another user, which needs root; take the line out or start as root\n");
+	assert_string_equal(world_refused(state, SERVICE
+				    "USER=nobody\nGROUP=daemon\nSUPPLEMENTARY_GROUPS=mail\n"),
+		"E main.cnf:4: USER=nobody is another user, which needs root; take the line out or "
+		"start as root\n");
 	assert_string_equal(world_refused(state, SERVICE "GROUP=daemon\n"),
-		"E main.cnf:4: GROUP=daemon is another group, which needs root; take the line out or start as root\n");
+		"E main.cnf:4: GROUP=daemon is another group, which needs root; take the line out "
+		"or start as root\n");
 	assert_string_equal(world_refused(state, SERVICE "SUPPLEMENTARY_GROUPS=mail\n"),
-		"E main.cnf:4: SUPPLEMENTARY_GROUPS needs root; take the line out or start as root\n");
+		"E main.cnf:4: SUPPLEMENTARY_GROUPS needs root; take the line out or start as "
+		"root\n");
 }
 
 /* Loads as root; a file of ours may then be somebody else's, which is warned of. */
@@ -167,8 +180,8 @@ static void under_root_a_service_without_a_user_is_nobody(void **state)
 
 static void under_root_user_and_groups_are_resolved(void **state)
 {
-	struct world *w = as_root(state,
-		SERVICE "USER=root\nGROUP=mail\nSUPPLEMENTARY_GROUPS=daemon, 4711\n");
+	struct world *w = as_root(
+		state, SERVICE "USER=root\nGROUP=mail\nSUPPLEMENTARY_GROUPS=daemon, 4711\n");
 	const struct service_settings *svc = settings_service(w->s, 0);
 	const uint32_t *groups = settings_list_data(w->s, svc->groups);
 
@@ -192,15 +205,18 @@ static void groups_are_those_of_the_user_unless_said(void **state)
 
 static void unknown_users_and_groups_are_told(void **state)
 {
-	struct world *w = as_root(state, SERVICE "USER=nosuchuser\nSOCKET_USER=x!\nSOCKET_GROUP=nosuchgroup\n");
+	struct world *w = as_root(
+		state, SERVICE "USER=nosuchuser\nSOCKET_USER=x!\nSOCKET_GROUP=nosuchgroup\n");
 
-	assert_non_null(strstr(w->told, "E main.cnf:4: USER=nosuchuser: there is no such user; see getent passwd\n"));
-	assert_non_null(strstr(w->told, "E main.cnf:5: SOCKET_USER=x!: there is no such user; see getent passwd\n"));
 	assert_non_null(strstr(w->told,
-		"E main.cnf:6: SOCKET_GROUP=nosuchgroup: there is no such group; see getent group\n"));
+		"E main.cnf:4: USER=nosuchuser: there is no such user; see getent passwd\n"));
+	assert_non_null(strstr(w->told,
+		"E main.cnf:5: SOCKET_USER=x!: there is no such user; see getent passwd\n"));
+	assert_non_null(strstr(w->told, "E main.cnf:6: SOCKET_GROUP=nosuchgroup: there is no such "
+					"group; see getent group\n"));
 	w = as_root(state, SERVICE "USER=54321\n");
-	assert_non_null(strstr(w->told,
-		"E main.cnf:4: user 54321 is in no user database, so its group is unknown; write GROUP=name\n"));
+	assert_non_null(strstr(w->told, "E main.cnf:4: user 54321 is in no user database, so its "
+					"group is unknown; write GROUP=name\n"));
 }
 
 static void a_service_may_not_run_as_the_acceptor(void **state)
@@ -225,8 +241,8 @@ static void the_acceptor_never_runs_as_root(void **state)
 {
 	struct world *w = as_root(state, "[SERVICE=DISPATCHER]\nUSER=root\n" SERVICE);
 
-	assert_non_null(strstr(w->told,
-		"E main.cnf:2: the acceptor faces the network and must not run as root; write another USER\n"));
+	assert_non_null(strstr(w->told, "E main.cnf:2: the acceptor faces the network and must not "
+					"run as root; write another USER\n"));
 }
 
 static void the_dispatchers_directories_follow_from_run_dir(void **state)
@@ -247,7 +263,8 @@ static void options_of_the_dispatcher_itself_may_stand_in_two_places(void **stat
 	struct world *w = *state;
 
 	world_service(state, "RUN_DIR=/a\nDEBUG=4\nKILL_TIMEOUT=3s\nLOGFILE=syslog\n" SERVICE
-		"[SERVICE=DISPATCHER]\nRUN_DIR=/b\nDEBUG=-1\nADMIN_GROUP=daemon\nLOGFILE=/var/log/d\n");
+			     "[SERVICE=DISPATCHER]\nRUN_DIR=/"
+			     "b\nDEBUG=-1\nADMIN_GROUP=daemon\nLOGFILE=/var/log/d\n");
 	assert_string_equal(settings_text(w->s, w->s->run_dir), "/b");
 	assert_int_equal(w->s->debug, UINT32_MAX);
 	assert_int_equal(settings_service(w->s, 0)->debug, 4);
@@ -263,8 +280,9 @@ static void a_control_socket_whose_path_is_too_long_is_told(void **state)
 
 	memset(text + strlen(text), 'x', 120);
 	strcat(text, "\n" SERVICE);
-	assert_string_equal(world_refused(state, text),
-		"E main.cnf:1: the path of the control socket has more than 107 bytes; shorten RUN_DIR\n");
+	assert_string_equal(
+		world_refused(state, text), "E main.cnf:1: the path of the control socket has more "
+					    "than 107 bytes; shorten RUN_DIR\n");
 }
 
 int main(void)

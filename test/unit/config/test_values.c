@@ -36,8 +36,8 @@ static void the_defaults_are_those_of_the_manual(void **state)
 
 static void a_service_goes_before_the_defaults(void **state)
 {
-	const struct service_settings *svc =
-		world_service(state, "MAX_CONNS=7\nMAX_IDLE_TIME=1h\n" SERVICE "MAX_CONNECTIONS=40\n");
+	const struct service_settings *svc = world_service(
+		state, "MAX_CONNS=7\nMAX_IDLE_TIME=1h\n" SERVICE "MAX_CONNECTIONS=40\n");
 
 	assert_int_equal(svc->max_conns, 40);
 	assert_int_equal(svc->max_idle_ms, 3600000);
@@ -48,28 +48,30 @@ static void of_an_option_given_twice_the_last_counts_with_a_warning(void **state
 	struct world *w = world_load(state, SERVICE "MAX_CONNS=40\nmax_connections=41\n");
 
 	assert_int_equal(settings_service(w->s, 0)->max_conns, 41);
-	assert_string_equal(w->told,
-		"W main.cnf:5: MAX_CONNS is given again, first at main.cnf:4; the last one counts\n");
+	assert_string_equal(w->told, "W main.cnf:5: MAX_CONNS is given again, first at main.cnf:4; "
+				     "the last one counts\n");
 }
 
 static void numbers_out_of_range_are_told_with_the_bound(void **state)
 {
-	assert_string_equal(world_refused(state, SERVICE "MAX_PROCS=0\nMAX_CONNS=65536\nMIN_PROCS=-1\n"
-						"MAX_SHUTDOWN=99999999999999999999\nKILL_TIMEOUT=0\n"
-						"MAX_HANDOFFS=x\nDRAIN_TIMEOUT=\n"),
+	assert_string_equal(
+		world_refused(state, SERVICE "MAX_PROCS=0\nMAX_CONNS=65536\nMIN_PROCS=-1\n"
+					     "MAX_SHUTDOWN=99999999999999999999\nKILL_TIMEOUT=0\n"
+					     "MAX_HANDOFFS=x\nDRAIN_TIMEOUT=\n"),
 		"E main.cnf:4: MAX_PROCS=0 is too low; write at least 1\n"
 		"E main.cnf:5: MAX_CONNS=65536 is too high; write at most 65535\n"
 		"E main.cnf:6: MIN_PROCS=-1 is wrong; write a number\n"
 		"E main.cnf:7: MAX_SHUTDOWN=99999999999999999999 is too high; write at most 16384\n"
 		"E main.cnf:8: KILL_TIMEOUT=0 is too low; write at least 1ms\n"
 		"E main.cnf:9: MAX_HANDOFFS=x is wrong; write a number\n"
-		"E main.cnf:10: DRAIN_TIMEOUT has no value; write a time (such as 30s, 10m, 1h, 1d)\n");
+		"E main.cnf:10: DRAIN_TIMEOUT has no value; write a time (such as 30s, 10m, 1h, "
+		"1d)\n");
 }
 
 static void the_largest_limits_keep_slots_countable(void **state)
 {
-	const struct service_settings *svc =
-		world_service(state, SERVICE "MAX_PROCS=16384\nMAX_SHUTDOWN=16384\nMAX_CONNS=65535\n");
+	const struct service_settings *svc = world_service(
+		state, SERVICE "MAX_PROCS=16384\nMAX_SHUTDOWN=16384\nMAX_CONNS=65535\n");
 
 	assert_int_equal(settings_worker_slots(svc), 3 * 16384);
 	assert_true(settings_conn_slots(svc) <= INT32_MAX);
@@ -88,8 +90,9 @@ static void slots_of_all_services_together_must_be_countable(void **state)
 
 static void modes_masks_and_nice_values_are_stored(void **state)
 {
-	const struct service_settings *svc = world_service(state,
-		SERVICE "SOCKET_MODE=0666\nUMASK=77\nNICE=5\nDEBUG=-1\nSTACKSIZE=2M\nLOG_CONNECTIONS=yes\n");
+	const struct service_settings *svc =
+		world_service(state, SERVICE "SOCKET_MODE=0666\nUMASK=77\nNICE=5\nDEBUG=-"
+					     "1\nSTACKSIZE=2M\nLOG_CONNECTIONS=yes\n");
 
 	assert_int_equal(svc->socket_mode, 0666);
 	assert_int_equal(svc->umask, 077);
@@ -101,11 +104,12 @@ static void modes_masks_and_nice_values_are_stored(void **state)
 
 static void wrong_values_of_other_types_are_told(void **state)
 {
-	assert_string_equal(world_refused(state, SERVICE "SOCKET_MODE=0888\nUMASK=1777\nNICE=20\nNICE=-1\n"
-						"DEBUG=zz\nSTACKSIZE=2X\nLOG_CONNECTIONS=2\nSOURCE_PREFIX=24\n"
-						"SOURCE_PREFIX=0/64\nEXEMPT_SOURCES=10.0.0.0/33, there\n"
-						"ENVIRONMENT=9A=x\nPARAMETER==x\nWORKING_DIRECTORY=tmp\n"
-						"LOGFILE=smtp.log\nSTACKSIZE=100\n"),
+	assert_string_equal(world_refused(state, SERVICE
+				    "SOCKET_MODE=0888\nUMASK=1777\nNICE=20\nNICE=-1\n"
+				    "DEBUG=zz\nSTACKSIZE=2X\nLOG_CONNECTIONS=2\nSOURCE_PREFIX=24\n"
+				    "SOURCE_PREFIX=0/64\nEXEMPT_SOURCES=10.0.0.0/33, there\n"
+				    "ENVIRONMENT=9A=x\nPARAMETER==x\nWORKING_DIRECTORY=tmp\n"
+				    "LOGFILE=smtp.log\nSTACKSIZE=100\n"),
 		"E main.cnf:4: SOCKET_MODE=0888 is wrong; write an octal number\n"
 		"E main.cnf:5: UMASK=1777 is too high; write at most 0777\n"
 		"E main.cnf:6: NICE=20 is wrong; write a number from -20 to 19\n"
@@ -114,27 +118,38 @@ static void wrong_values_of_other_types_are_told(void **state)
 		"E main.cnf:8: DEBUG=zz is wrong; write -1 or a mask of 32 bits\n"
 		"E main.cnf:9: STACKSIZE=2X is wrong; write a size (such as 512K, 64M, 2G)\n"
 		"E main.cnf:10: LOG_CONNECTIONS=2 is wrong; write 1 or 0\n"
-		"E main.cnf:11: SOURCE_PREFIX=24 is wrong; write bits of IPv4 (1 to 32), a slash, bits of "
+		"E main.cnf:11: SOURCE_PREFIX=24 is wrong; write bits of IPv4 (1 to 32), a slash, "
+		"bits of "
 		"IPv6 (1 to 128)\n"
-		"W main.cnf:12: SOURCE_PREFIX is given again, first at main.cnf:11; the last one counts\n"
-		"E main.cnf:12: SOURCE_PREFIX=0/64 is wrong; write bits of IPv4 (1 to 32), a slash, bits of "
+		"W main.cnf:12: SOURCE_PREFIX is given again, first at main.cnf:11; the last one "
+		"counts\n"
+		"E main.cnf:12: SOURCE_PREFIX=0/64 is wrong; write bits of IPv4 (1 to 32), a "
+		"slash, bits of "
 		"IPv6 (1 to 128)\n"
-		"E main.cnf:13: EXEMPT_SOURCES: 10.0.0.0/33 is no network; write 192.0.2.0/24 or 2001:db8::/32\n"
-		"E main.cnf:13: EXEMPT_SOURCES: there is no network; write 192.0.2.0/24 or 2001:db8::/32\n"
-		"E main.cnf:14: ENVIRONMENT=9A=x is wrong; write NAME=VALUE with a name of letters, digits and _\n"
+		"E main.cnf:13: EXEMPT_SOURCES: 10.0.0.0/33 is no network; write 192.0.2.0/24 or "
+		"2001:db8::/32\n"
+		"E main.cnf:13: EXEMPT_SOURCES: there is no network; write 192.0.2.0/24 or "
+		"2001:db8::/32\n"
+		"E main.cnf:14: ENVIRONMENT=9A=x is wrong; write NAME=VALUE with a name of "
+		"letters, digits and _\n"
 		"E main.cnf:15: PARAMETER==x has no name; write NAME=VALUE\n"
-		"E main.cnf:16: WORKING_DIRECTORY=tmp is no full path; begin with / or one of IMTA_BIN: "
+		"E main.cnf:16: WORKING_DIRECTORY=tmp is no full path; begin with / or one of "
+		"IMTA_BIN: "
 		"IMTA_LOG: IMTA_TABLE:\n"
-		"E main.cnf:17: LOGFILE=smtp.log is wrong; write stderr, syslog or a full path (such as "
+		"E main.cnf:17: LOGFILE=smtp.log is wrong; write stderr, syslog or a full path "
+		"(such as "
 		"IMTA_LOG:name)\n"
-		"W main.cnf:18: STACKSIZE is given again, first at main.cnf:9; the last one counts\n"
-		"E main.cnf:18: STACKSIZE is below 16384, which no thread can run on; raise it, or write 0\n");
+		"W main.cnf:18: STACKSIZE is given again, first at main.cnf:9; the last one "
+		"counts\n"
+		"E main.cnf:18: STACKSIZE is below 16384, which no thread can run on; raise it, or "
+		"write 0\n");
 }
 
 static void rlimits_are_taken_as_they_are(void **state)
 {
-	const struct service_settings *svc = world_service(state,
-		SERVICE "LIMIT_CORE=0\nLIMIT_AS=1G\nLIMIT_CPU=1500ms\nLIMIT_NOFILE=1000\nLIMIT_DATA=Unlimited\n");
+	const struct service_settings *svc =
+		world_service(state, SERVICE "LIMIT_CORE=0\nLIMIT_AS=1G\nLIMIT_CPU=1500ms\nLIMIT_"
+					     "NOFILE=1000\nLIMIT_DATA=Unlimited\n");
 
 	assert_true(svc->limits[RLIMIT_CORE].set && svc->limits[RLIMIT_CORE].value == 0);
 	assert_int_equal(svc->limits[RLIMIT_AS].value, 1 << 30);
@@ -147,7 +162,8 @@ static void rlimits_are_taken_as_they_are(void **state)
 static void a_descriptor_limit_must_hold_the_connections(void **state)
 {
 	assert_string_equal(world_refused(state, SERVICE "MAX_CONNS=100\nLIMIT_NOFILE=100\n"),
-		"E main.cnf:5: LIMIT_NOFILE=100 does not hold MAX_CONNS=100 and 32 more; raise it by 32\n");
+		"E main.cnf:5: LIMIT_NOFILE=100 does not hold MAX_CONNS=100 and 32 more; raise it "
+		"by 32\n");
 }
 
 static void a_list_of_a_service_replaces_the_default_list(void **state)
@@ -164,7 +180,8 @@ static void a_list_of_a_service_replaces_the_default_list(void **state)
 
 static void networks_are_stored_masked(void **state)
 {
-	struct world *w = world_load(state, SERVICE "EXEMPT_SOURCES=10.1.2.3/8,::1\nEXEMPT_SOURCES=fe80::/10\n");
+	struct world *w = world_load(
+		state, SERVICE "EXEMPT_SOURCES=10.1.2.3/8,::1\nEXEMPT_SOURCES=fe80::/10\n");
 	const struct service_settings *svc = settings_service(w->s, 0);
 	const struct settings_prefix *prefixes = settings_list_data(w->s, svc->exempt_sources);
 
@@ -182,24 +199,27 @@ static void a_parameter_without_a_value_gets_an_empty_one(void **state)
 {
 	struct world *w = world_load(state, SERVICE "PARAMETER=VERBOSE\n");
 
-	assert_string_equal(settings_list_text(w->s, settings_service(w->s, 0)->parameters, 0), "VERBOSE=");
-	assert_string_equal(w->told,
-		"W main.cnf:4: PARAMETER=VERBOSE has no =; the worker sees it with an empty value\n");
+	assert_string_equal(
+		settings_list_text(w->s, settings_service(w->s, 0)->parameters, 0), "VERBOSE=");
+	assert_string_equal(w->told, "W main.cnf:4: PARAMETER=VERBOSE has no =; the worker sees it "
+				     "with an empty value\n");
 }
 
 static void a_log_file_may_name_the_host_and_a_logical_directory(void **state)
 {
-	const struct service_settings *svc =
-		world_service(state, "LOG_DIR=/var/log/x\n" SERVICE "LOGFILENAME=IMTA_LOG:%s-%d-%s.log%\n");
+	const struct service_settings *svc = world_service(
+		state, "LOG_DIR=/var/log/x\n" SERVICE "LOGFILENAME=IMTA_LOG:%s-%d-%s.log%\n");
 	struct world *w = *state;
 
-	assert_string_equal(settings_text(w->s, svc->logfile), "/var/log/x/example-%d-example.log%");
+	assert_string_equal(
+		settings_text(w->s, svc->logfile), "/var/log/x/example-%d-example.log%");
 }
 
 static void misspelt_options_are_told_with_the_nearest_name(void **state)
 {
-	assert_string_equal(world_refused(state, "MAXPROCS=3\nXYZZY=1\nMIN_CONN=2\nUSE_NSLOGS=1\n" SERVICE
-						"WHEN_FULL=hold\nIMGAE=x\n"),
+	assert_string_equal(
+		world_refused(state, "MAXPROCS=3\nXYZZY=1\nMIN_CONN=2\nUSE_NSLOGS=1\n" SERVICE
+				     "WHEN_FULL=hold\nIMGAE=x\n"),
 		"E main.cnf:1: unknown option MAXPROCS; did you mean MAX_PROCS?\n"
 		"E main.cnf:2: unknown option XYZZY; dispatcher.cnf(5) lists all\n"
 		"E main.cnf:3: unknown option MIN_CONN; did you mean MIN_CONNS?\n"
@@ -210,11 +230,13 @@ static void misspelt_options_are_told_with_the_nearest_name(void **state)
 
 static void an_option_in_the_wrong_place_is_told(void **state)
 {
-	assert_string_equal(world_refused(state, "PORT=25\n[SERVICE=DISPATCHER]\nMAX_PROCS=3\n" SERVICE
-						"RUN_DIR=/run/x\n"),
+	assert_string_equal(
+		world_refused(state,
+			"PORT=25\n[SERVICE=DISPATCHER]\nMAX_PROCS=3\n" SERVICE "RUN_DIR=/run/x\n"),
 		"E main.cnf:1: PORT must stand in the section of a service\n"
 		"E main.cnf:3: MAX_PROCS is for services; the dispatcher itself does not use it\n"
-		"E main.cnf:7: RUN_DIR must stand before the first section or in [SERVICE=DISPATCHER]\n");
+		"E main.cnf:7: RUN_DIR must stand before the first section or in "
+		"[SERVICE=DISPATCHER]\n");
 }
 
 int main(void)

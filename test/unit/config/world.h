@@ -16,7 +16,7 @@ struct world {
 	char dir[64]; /* the working directory while the world stands */
 	struct host host;
 	struct settings *s; /* of the last load that succeeded, else NULL */
-	char *told;	    /* all messages of the last load, one a line, with W, E or N before each */
+	char *told; /* all messages of the last load, one a line, with W, E or N before each */
 	int result;
 };
 
