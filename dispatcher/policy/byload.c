@@ -35,7 +35,7 @@ void byload_init(struct byload *b, void *memory, uint32_t slots, uint32_t bucket
 		b->links[i] = (struct byload_link){i, i};
 }
 
-void byload_drop(struct byload *b, uint32_t slot)
+static inline void drop(struct byload *b, uint32_t slot)
 {
 	uint32_t bucket = b->bucket_of[slot];
 	struct byload_link *link = &b->links[slot];
@@ -52,12 +52,17 @@ void byload_drop(struct byload *b, uint32_t slot)
 		b->top[bucket / 4096] &= ~(1ull << bucket / 64 % 64);
 }
 
+void byload_drop(struct byload *b, uint32_t slot)
+{
+	drop(b, slot);
+}
+
 void byload_put(struct byload *b, uint32_t slot, uint32_t bucket, bool first)
 {
 	uint32_t head = b->slots + bucket;
 	uint32_t prev;
 
-	byload_drop(b, slot);
+	drop(b, slot);
 	prev = first ? head : b->links[head].prev;
 	b->links[slot] = (struct byload_link){prev, b->links[prev].next};
 	b->links[b->links[slot].next].prev = slot;
@@ -78,9 +83,4 @@ uint32_t byload_first(const struct byload *b)
 		return b->links[b->slots + word * 64 + (uint32_t)__builtin_ctzll(b->used[word])].next;
 	}
 	return BYLOAD_NONE;
-}
-
-uint32_t byload_bucket(const struct byload *b, uint32_t slot)
-{
-	return b->bucket_of[slot];
 }

@@ -31,6 +31,11 @@ void byload_drop(struct byload *b, uint32_t slot); /* not an error when it is in
 
 /* The first slot of the lowest bucket that holds anybody, or BYLOAD_NONE. */
 uint32_t byload_first(const struct byload *b);
-uint32_t byload_bucket(const struct byload *b, uint32_t slot); /* BYLOAD_NONE: in none */
+
+/* BYLOAD_NONE: in none. */
+static inline uint32_t byload_bucket(const struct byload *b, uint32_t slot)
+{
+	return b->bucket_of[slot];
+}
 
 #endif

@@ -26,16 +26,6 @@ void pool_set_state(struct pool_slot *s, enum pool_state state)
 	s->w.state = state;
 }
 
-uint64_t pool_after(uint64_t at_ms, uint64_t span_ms)
-{
-	return span_ms ? at_ms + span_ms : POOL_NEVER;
-}
-
-void pool_look_at(struct pool *p, uint64_t at_ms)
-{
-	p->look_ms = MIN(p->look_ms, at_ms);
-}
-
 /* --- memory --- */
 
 uint32_t pool_slots(const struct pool_limits *limits)
@@ -78,7 +68,15 @@ void pool_forget_slot(struct pool *p, struct pool_slot *s)
 
 	*s = (struct pool_slot){.heir = POOL_NOBODY, .heir_of = POOL_NOBODY};
 	s->w.deadline_ms = POOL_NEVER;
-	offered_init(&s->offered, ring, p->limits.max_handoffs);
+	s->offered = (struct offered){.ring = ring, .size = p->limits.max_handoffs};
+}
+
+/* With so many connections a worker is near the end of its life. */
+static uint64_t near_life(const struct pool_limits *l)
+{
+	uint64_t limit = l->max_life_conns;
+
+	return limit ? limit - MIN(l->min_conns, limit / 2) : POOL_NEVER;
 }
 
 struct pool *pool_init(void *memory, const struct pool_limits *limits, uint64_t now_ms)
@@ -89,6 +87,7 @@ struct pool *pool_init(void *memory, const struct pool_limits *limits, uint64_t 
 
 	*p = (struct pool){.limits = sane(limits), .slots = pool_slots(limits), .now_ms = now_ms,
 		.look_ms = POOL_NEVER, .close_ms = POOL_NEVER};
+	p->near_life = near_life(&p->limits);
 	p->slot = (struct pool_slot *)at;
 	at += aligned(p->slots * sizeof(struct pool_slot));
 	byload_init(&p->byload, at, p->slots, 2 * p->limits.max_conns);
@@ -109,14 +108,10 @@ static bool is_spent(const struct pool *p, const struct pool_slot *s)
 	return p->limits.max_life_conns && s->w.life >= p->limits.max_life_conns;
 }
 
-/* How many more it could be given; 0 when it is to get nothing. */
-static uint32_t room(const struct pool *p, const struct pool_slot *s)
+/* Has a worker that takes connections room for one more? */
+static bool has_room(const struct pool *p, const struct pool_slot *s)
 {
-	const struct pool_limits *l = &p->limits;
-
-	if (!pool_takes(s) || s->w.load >= l->max_conns || s->w.unread >= l->max_handoffs)
-		return 0;
-	return MIN(l->max_conns - s->w.load, l->max_handoffs - s->w.unread);
+	return s->w.load < p->limits.max_conns && s->w.unread < p->limits.max_handoffs;
 }
 
 /* Adds the part of a worker that takes connections, once or (sign = -1) less once. */
@@ -157,22 +152,54 @@ static void sum(struct pool *p, const struct pool_slot *s, uint32_t sign)
 		sum_taking(p, s, sign);
 }
 
-void pool_change(struct pool *p, const struct pool_slot *s)
+/* The part of sum() that changes as long as a worker is plain. */
+static void sum_plain(struct pool *p, const struct pool_slot *s, uint32_t sign)
 {
+	p->sums.load += sign * s->w.load;
+	p->sums.active += sign * s->w.load;
+	if (s->w.load < p->limits.min_conns)
+		p->sums.spare += sign * (p->limits.min_conns - s->w.load);
+}
+
+/* A worker that serves, and nothing is special about it: as nearly all are nearly always. */
+static bool is_plain(const struct pool *p, const struct pool_slot *s)
+{
+	return pool_takes(s) && s->w.life < p->near_life && s->age == POOL_FRESH && !s->hasty &&
+		!s->leaving && !s->idle_long;
+}
+
+void pool_change(struct pool *p, struct pool_slot *s)
+{
+	s->plain = false;
 	sum(p, s, (uint32_t)-1);
 }
 
-/* Keeps the slot in the bucket of its load. It moves to the front only when it was used, so that a
- * worker that merely reads its offers does not push in front of its equals. */
-static void place(struct pool *p, const struct pool_slot *s, bool used)
+void pool_change_load(struct pool *p, const struct pool_slot *s)
+{
+	if (s->plain)
+		sum_plain(p, s, (uint32_t)-1);
+	else
+		sum(p, s, (uint32_t)-1);
+}
+
+/* Keeps the slot in its bucket. It moves to the front only when it was used, so that a worker that
+ * merely reads its offers does not push in front of its equals. */
+static void place(struct pool *p, const struct pool_slot *s, uint32_t bucket, bool used)
 {
 	uint32_t slot = (uint32_t)(s - p->slot);
+
+	if (used || byload_bucket(&p->byload, slot) != bucket)
+		byload_put(&p->byload, slot, bucket, s->w.life > 0);
+}
+
+static void place_or_drop(struct pool *p, const struct pool_slot *s, bool used)
+{
 	uint32_t bucket = s->w.load + (is_spent(p, s) ? p->limits.max_conns : 0);
 
-	if (!room(p, s))
-		byload_drop(&p->byload, slot);
-	else if (used || byload_bucket(&p->byload, slot) != bucket)
-		byload_put(&p->byload, slot, bucket, s->w.life > 0);
+	if (pool_takes(s) && has_room(p, s))
+		place(p, s, bucket, used);
+	else
+		byload_drop(&p->byload, (uint32_t)(s - p->slot));
 }
 
 void pool_forget_heir(struct pool *p, struct pool_slot *s)
@@ -214,16 +241,13 @@ static uint64_t deadline_of(const struct pool *p, const struct pool_slot *s)
 
 static enum pool_stage stage_by_life(const struct pool *p, const struct pool_slot *s)
 {
-	uint64_t limit = p->limits.max_life_conns;
-
 	if (is_spent(p, s))
 		return POOL_LIMIT;
-	if (limit && (s->hasty || s->w.life + MIN(p->limits.min_conns, limit / 2) >= limit))
-		return POOL_NEAR;
-	return POOL_FRESH;
+	return s->hasty || s->w.life >= p->near_life ? POOL_NEAR : POOL_FRESH;
 }
 
-void pool_changed(struct pool *p, struct pool_slot *s, bool used)
+/* What follows from a change for the slot itself. */
+static void conclude(struct pool *p, struct pool_slot *s)
 {
 	enum pool_stage by_life = stage_by_life(p, s);
 
@@ -237,8 +261,32 @@ void pool_changed(struct pool *p, struct pool_slot *s, bool used)
 		by_life == POOL_LIMIT	     ? POOL_SPENT : POOL_OLD;
 	s->w.deadline_ms = deadline_of(p, s);
 	pool_look_at(p, s->w.deadline_ms);
+}
+
+static void changed(struct pool *p, struct pool_slot *s, bool used)
+{
+	conclude(p, s);
+	s->plain = is_plain(p, s);
+	p->calm = false;
 	sum(p, s, 1);
-	place(p, s, used);
+	place_or_drop(p, s, used);
+}
+
+void pool_changed(struct pool *p, struct pool_slot *s, bool used)
+{
+	if (!s->plain) {
+		changed(p, s, used);
+	} else if (s->hasty || s->w.life >= p->near_life) {
+		p->sums.count[POOL_SERVING]--; /* what pool_change_load() left in */
+		p->sums.taking--;
+		changed(p, s, used);
+	} else {
+		sum_plain(p, s, 1);
+		if (has_room(p, s))
+			place(p, s, s->w.load, used);
+		else
+			byload_drop(&p->byload, (uint32_t)(s - p->slot));
+	}
 }
 
 /* --- questions --- */
@@ -249,14 +297,15 @@ const struct pool_worker *pool_worker(const struct pool *p, uint32_t slot)
 	return &p->slot[slot].w;
 }
 
-/* As room(), but not beyond the end of its life. */
-static uint32_t room_in_life(const struct pool *p, const struct pool_slot *s)
+/* How many more it could be given, but not beyond the end of its life. */
+static uint32_t room(const struct pool *p, const struct pool_slot *s)
 {
-	uint64_t limit = p->limits.max_life_conns;
+	const struct pool_limits *l = &p->limits;
+	uint32_t places = MIN(l->max_conns - s->w.load, l->max_handoffs - s->w.unread);
 
-	if (!limit || is_spent(p, s))
-		return room(p, s);
-	return (uint32_t)MIN(room(p, s), limit - s->w.life);
+	if (l->max_life_conns && !is_spent(p, s))
+		return (uint32_t)MIN(places, l->max_life_conns - s->w.life);
+	return places;
 }
 
 uint32_t pool_room_for_loot(const struct pool *p, const struct pool_slot *s, bool only_lively)
@@ -267,7 +316,7 @@ uint32_t pool_room_for_loot(const struct pool *p, const struct pool_slot *s, boo
 		return 0;
 	if (only_lively && p->now_ms >= pool_after(s->alive_ms, patience_ms))
 		return 0;
-	return room_in_life(p, s);
+	return pool_takes(s) && has_room(p, s) ? room(p, s) : 0;
 }
 
 uint32_t pool_room_of(const struct pool *p, uint32_t slot)
@@ -289,7 +338,7 @@ uint32_t pool_pick(const struct pool *p, uint32_t waiting, uint32_t *ret_slot)
 		return 1;
 	count = MIN(MAX(waiting, 1u), p->limits.burst);
 	count = MIN(count, p->limits.min_conns - load);
-	return MIN(count, room_in_life(p, &p->slot[slot]));
+	return MIN(count, room(p, &p->slot[slot]));
 }
 
 uint64_t pool_deadline(const struct pool *p)

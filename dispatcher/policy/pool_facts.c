@@ -12,7 +12,6 @@
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 60000
 
-
 /* Takes the slot out of the sums for a change by a fact of this moment. */
 static struct pool_slot *begin(struct pool *p, uint32_t slot, uint64_t now_ms)
 {
@@ -21,6 +20,17 @@ static struct pool_slot *begin(struct pool *p, uint32_t slot, uint64_t now_ms)
 	ASSERT(slot < p->slots && s->w.state != POOL_FREE);
 	p->now_ms = now_ms;
 	pool_change(p, s);
+	return s;
+}
+
+/* As begin(), for the three facts of every connection. */
+static struct pool_slot *begin_load(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	struct pool_slot *s = &p->slot[slot];
+
+	ASSERT(slot < p->slots && s->w.state != POOL_FREE);
+	p->now_ms = now_ms;
+	pool_change_load(p, s);
 	return s;
 }
 
@@ -123,7 +133,7 @@ static bool is_hasty(const struct pool *p, const struct pool_slot *s, uint64_t n
 
 void pool_given(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 {
-	struct pool_slot *s = begin(p, slot, now_ms);
+	struct pool_slot *s = begin_load(p, slot, now_ms);
 
 	offered_made(&s->offered, count, now_ms);
 	s->w.load += count;
@@ -138,7 +148,7 @@ void pool_given(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 
 void pool_taken(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 {
-	struct pool_slot *s = begin(p, slot, now_ms);
+	struct pool_slot *s = begin_load(p, slot, now_ms);
 
 	ASSERT(count <= s->w.unread);
 	offered_gone(&s->offered, count);
@@ -160,7 +170,7 @@ static void note_idle(struct pool *p, struct pool_slot *s, uint64_t now_ms)
 
 void pool_done(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 {
-	struct pool_slot *s = begin(p, slot, now_ms);
+	struct pool_slot *s = begin_load(p, slot, now_ms);
 
 	ASSERT(count <= s->w.load - s->w.unread);
 	s->w.load -= count;

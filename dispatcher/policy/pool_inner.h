@@ -28,6 +28,7 @@ struct pool_slot {
 	bool hasty;		  /* will be spent before a replacement could be ready */
 	bool proven, failed;	  /* lived POOL_PROVEN_MS after ready; its end will be a failure */
 	bool termed;		  /* told to say goodbye, at termed_ms */
+	bool plain;		  /* see is_plain(): only its load counts anew at a change */
 	uint32_t heir;		  /* the STARTING slot that replaces this one */
 	uint32_t heir_of;	  /* STARTING: the slot that it replaces */
 	uint64_t termed_ms, ask_ms;
@@ -58,6 +59,8 @@ struct pool {
 	struct byload byload;
 	struct pool_sums sums;
 	uint32_t waiting;
+	uint64_t near_life;
+	bool calm; /* see is_calm() */
 	bool closed;
 	uint64_t close_ms;	/* TERM to all at this time */
 	uint64_t now_ms;	/* as last said */
@@ -70,13 +73,15 @@ struct pool {
 
 /* A change of a slot stands between these two: they keep sums and byload right. used: the worker was
  * given or has finished a connection, so it is the first choice among equals. */
-void pool_change(struct pool *p, const struct pool_slot *s);
+void pool_change(struct pool *p, struct pool_slot *s);
 void pool_changed(struct pool *p, struct pool_slot *s, bool used);
+
+/* As pool_change(), before a change of load, unread, life and hasty only: cheaper for a plain worker. */
+void pool_change_load(struct pool *p, const struct pool_slot *s);
 
 void pool_set_state(struct pool_slot *s, enum pool_state state);
 void pool_forget_heir(struct pool *p, struct pool_slot *s); /* s replaces nobody, nobody replaces s */
 void pool_forget_slot(struct pool *p, struct pool_slot *s);
-void pool_look_at(struct pool *p, uint64_t at_ms); /* something may be due at at_ms */
 
 static inline bool pool_takes(const struct pool_slot *s)
 {
@@ -87,6 +92,15 @@ static inline bool pool_takes(const struct pool_slot *s)
 uint32_t pool_room_for_loot(const struct pool *p, const struct pool_slot *s, bool only_lively);
 
 /* at_ms + span_ms, where a span of 0 means "no limit". */
-uint64_t pool_after(uint64_t at_ms, uint64_t span_ms);
+static inline uint64_t pool_after(uint64_t at_ms, uint64_t span_ms)
+{
+	return span_ms ? at_ms + span_ms : POOL_NEVER;
+}
+
+/* Something may be due at at_ms. */
+static inline void pool_look_at(struct pool *p, uint64_t at_ms)
+{
+	p->look_ms = MIN(p->look_ms, at_ms);
+}
 
 #endif

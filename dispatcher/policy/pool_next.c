@@ -240,16 +240,17 @@ static uint32_t taking_soon(const struct pool *p)
 }
 
 /* All are busy enough, and would be with `fewer` idle workers less. */
-static bool is_busy(const struct pool *p, uint32_t fewer)
+static inline bool is_busy(const struct pool *p, uint32_t fewer)
 {
 	const struct pool_sums *sums = &p->sums;
-	uint64_t starting = sums->count[POOL_STARTING];
-	uint64_t procs = starting + sums->count[POOL_SERVING] + sums->count[POOL_SUSPECT] - sums->leaving;
-	uint64_t spare = sums->spare + starting * p->limits.min_conns;
+	uint64_t starting = sums->count[POOL_STARTING], min_conns = p->limits.min_conns;
 	uint64_t waiting = (uint64_t)p->waiting + sums->stranded;
+	uint64_t procs;
 
-	return waiting + sums->active > 0 && procs < (uint64_t)p->limits.max_procs + fewer &&
-		spare <= waiting + (uint64_t)fewer * p->limits.min_conns;
+	if (sums->spare + starting * min_conns > waiting + fewer * min_conns || waiting + sums->active == 0)
+		return false;
+	procs = starting + sums->count[POOL_SERVING] + sums->count[POOL_SUSPECT] - sums->leaving;
+	return procs < (uint64_t)p->limits.max_procs + fewer;
 }
 
 /* Beyond max_procs only when nobody else is there for clients who wait, so all of it is suspect. */
@@ -405,12 +406,35 @@ static bool next_retirement(struct pool *p, uint64_t now_ms, struct pool_decisio
 	return false;
 }
 
+/* The answer nearly always, on the way of a connection: there was nothing to decide, and since then only
+ * the loads of plain workers have changed. That may bring a spawn; it could also allow a theft or a
+ * retirement, so while one is held up the pool is not calm. */
+static bool is_calm(const struct pool *p, uint64_t now_ms)
+{
+	return p->calm && now_ms < p->look_ms && !is_busy(p, 0);
+}
+
+static void note_calm(struct pool *p)
+{
+	const struct pool_sums *sums = &p->sums;
+
+	p->calm = sums->taking &&
+		!(sums->askable | sums->leaving_free | sums->idle | sums->idle_leaving);
+}
+
+static bool next(struct pool *p, uint64_t now_ms, struct pool_decision *ret)
+{
+	if (next_owed(p, now_ms, ret) || next_by_clock(p, now_ms, ret) || next_theft(p, ret))
+		return true;
+	keep_slots(p);
+	if (next_spawn(p, now_ms, ret) || next_retirement(p, now_ms, ret))
+		return true;
+	note_calm(p);
+	return false;
+}
+
 bool pool_next(struct pool *p, uint64_t now_ms, struct pool_decision *ret_decision)
 {
 	p->now_ms = now_ms;
-	if (next_owed(p, now_ms, ret_decision) || next_by_clock(p, now_ms, ret_decision) ||
-		next_theft(p, ret_decision))
-		return true;
-	keep_slots(p);
-	return next_spawn(p, now_ms, ret_decision) || next_retirement(p, now_ms, ret_decision);
+	return !is_calm(p, now_ms) && next(p, now_ms, ret_decision);
 }

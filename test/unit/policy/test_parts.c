@@ -61,9 +61,8 @@ static void within_a_bucket_the_order_is_the_callers(void **state)
 static void the_oldest_unread_offer_gives_the_time(void **state)
 {
 	struct offered_batch ring[3];
-	struct offered o;
+	struct offered o = {.ring = ring, .size = 3};
 
-	offered_init(&o, ring, 3);
 	assert_int_equal(offered_oldest_ms(&o), UINT64_MAX);
 	offered_made(&o, 0, 5);
 	assert_int_equal(offered_oldest_ms(&o), UINT64_MAX);
@@ -87,9 +86,8 @@ static void the_oldest_unread_offer_gives_the_time(void **state)
 static void more_offers_than_the_ring_has_places_are_taken_for_older(void **state)
 {
 	struct offered_batch ring[2];
-	struct offered o;
+	struct offered o = {.ring = ring, .size = 2};
 
-	offered_init(&o, ring, 2);
 	for (uint64_t i = 1; i <= 5; i++)
 		offered_made(&o, 1, i);
 	offered_gone(&o, 4);
