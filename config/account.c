@@ -104,7 +104,7 @@ static void named_groups(struct build *b, const struct source_section *section,
 	size_t index = 0;
 
 	while ((line = section_next(section, option, &index))) {
-		OWNS_MEM char *copy = strdup(line->value);
+		OWNS_MEM char *copy = block_copy(&b->block, line->value);
 		char *rest = copy, *word;
 		uint32_t gid;
 
@@ -188,7 +188,7 @@ void account_build(struct build *b, const struct scope *s, struct service_settin
 	entry = svc->uid == SETTINGS_NO_ID ? NULL : find_user(user ? user->value : "nobody");
 	if (entry) {
 		svc->gid = entry->pw_gid;
-		login = strdup(entry->pw_name);
+		login = block_copy(&b->block, entry->pw_name);
 	}
 	if (group && own_group(b, group, &svc->gid))
 		return;

@@ -78,6 +78,14 @@ uint32_t block_format(struct block *b, const char *format, ...)
 	return 0;
 }
 
+char *block_copy(struct block *b, const char *text)
+{
+	char *copy = strdup(text);
+
+	b->failed = b->failed || !copy;
+	return copy;
+}
+
 struct settings_list block_list(struct block *b, const struct vec *elements)
 {
 	struct settings_list list = {0};

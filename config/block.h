@@ -23,6 +23,10 @@ uint32_t block_text(struct block *b, const char *text);
 uint32_t block_format(struct block *b, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* A copy that is the caller's (free), not the block's; NULL when there is no memory, which the block
+ * remembers. */
+char *block_copy(struct block *b, const char *text);
+
 /* Appends the elements, aligned for any type. */
 struct settings_list block_list(struct block *b, const struct vec *elements);
 

@@ -78,6 +78,10 @@ int account_group(struct build *b, const struct schema_option *option,
 void account_build_dispatcher(struct build *b, const struct scope *s, struct settings *head);
 void account_build(struct build *b, const struct scope *s, struct service_settings *svc);
 
+/* --- reach.c --- */
+/* Warns of a program or directory that the service's user cannot get at. */
+void reach_check(struct build *b, const struct scope *s, const struct service_settings *svc);
+
 /* --- service.c --- */
 /* Stores the options that stand for themselves; alone, it checks a section without a service. */
 void service_store(struct build *b, const struct scope *s, struct service_settings *svc);

@@ -176,7 +176,7 @@ static void want_bare(struct wanted *w, const struct source_line *line, uint16_t
 	bool any = false;
 
 	while (section && (interface = section_next(section, option, &index))) {
-		OWNS_MEM char *copy = strdup(interface->value);
+		OWNS_MEM char *copy = block_copy(&w->b->block, interface->value);
 		char *rest = copy, *word;
 
 		w->blame = &interface->where;
@@ -216,7 +216,7 @@ static void want_word(struct wanted *w, const struct source_line *line, const ch
 
 static void want_line(struct wanted *w, const struct source_line *line)
 {
-	OWNS_MEM char *copy = strdup(line->value);
+	OWNS_MEM char *copy = block_copy(&w->b->block, line->value);
 	char *rest = copy, *word;
 
 	if (!*line->value)

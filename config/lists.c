@@ -23,7 +23,7 @@ char *list_next(char **rest)
 
 static int add_text(struct build *b, struct vec *elements, const char *text)
 {
-	uint32_t *slot = vec_push(elements);
+	uint32_t *slot = text ? vec_push(elements) : NULL;
 
 	if (!slot)
 		b->block.failed = true;
@@ -121,7 +121,7 @@ static int add_source(
 static int add_sources(struct build *b, const struct schema_option *o,
 	const struct source_line *line, struct vec *elements)
 {
-	OWNS_MEM char *copy = strdup(line->value);
+	OWNS_MEM char *copy = block_copy(&b->block, line->value);
 	char *rest = copy, *word;
 	int r = 0;
 

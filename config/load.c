@@ -46,8 +46,10 @@ static void add_path(struct text_list *list, const char *path)
 {
 	OWNS_MEM char *dir = path[0] == '/' ? NULL : getcwd(NULL, 0), *full = NULL;
 
-	if (dir && asprintf(&full, "%s/%s", dir, path) < 0)
+	if (dir && asprintf(&full, "%s/%s", dir, path) < 0) {
 		full = NULL;
+		list->block->failed = true;
+	}
 	add_text(list, full ? full : path);
 }
 
@@ -200,11 +202,11 @@ static int set_names(struct build *b, const char *path)
 	OWNS_MEM char *dir = source_directory(path);
 
 	b->config_dir = dir ? realpath(dir, NULL) : NULL;
-	b->worker_dir = strdup(b->host->worker_dir);
-	b->log_dir = strdup(b->host->log_dir);
-	if (dir && !b->config_dir)
-		b->config_dir = strdup(dir);
-	return b->config_dir && b->worker_dir && b->log_dir ? 0 : -ENOMEM;
+	if (dir && !b->config_dir && errno != ENOMEM)
+		b->config_dir = block_copy(&b->block, dir);
+	b->worker_dir = block_copy(&b->block, b->host->worker_dir);
+	b->log_dir = block_copy(&b->block, b->host->log_dir);
+	return b->config_dir && !b->block.failed ? 0 : -ENOMEM;
 }
 
 static uint32_t config_path(struct build *b, const char *path)

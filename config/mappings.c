@@ -3,6 +3,7 @@
 #include "config/build.h"
 #include "common/base.h"
 
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -16,15 +17,28 @@ static bool begins_table(const char *line)
 	return !strncasecmp(line, TABLE, strlen(TABLE)) && !rest[strspn(rest, " \t\r\n")];
 }
 
+static void look_through(FILE *file, struct where *where, struct report *report)
+{
+	OWNS_MEM char *line = NULL;
+	size_t size = 0;
+
+	while (getline(&line, &size, file) >= 0) {
+		where->line++;
+		if (begins_table(line))
+			report_add(report, LOAD_NOT_ENFORCED, where,
+				"the table " TABLE " is not read: no client is refused by it");
+	}
+}
+
 void mappings_look(const char *dir, struct report *report)
 {
-	OWNS_MEM char *path = NULL, *line = NULL;
+	OWNS_MEM char *path = NULL;
 	struct where where = {0};
-	size_t size = 0;
 	struct stat st;
 
 	if (asprintf(&path, "%s/mappings", dir) < 0) {
 		path = NULL;
+		report->failed = true;
 		return;
 	}
 	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
@@ -32,10 +46,10 @@ void mappings_look(const char *dir, struct report *report)
 	OWNS_FILE FILE *file = fopen(path, "re");
 
 	where.file = path;
-	while (file && getline(&line, &size, file) >= 0) {
-		where.line++;
-		if (begins_table(line))
-			report_add(report, LOAD_NOT_ENFORCED, &where,
-				"the table " TABLE " is not read: no client is refused by it");
-	}
+	if (file)
+		look_through(file, &where, report);
+	if (!file || ferror(file))
+		report_warning(report, &where,
+			"cannot be read (%s), so a table " TABLE " in it would not be noticed",
+			strerror(errno));
 }

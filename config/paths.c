@@ -45,7 +45,7 @@ char *path_resolve(struct build *b, const struct schema_option *option, const st
 	if (dir)
 		path = joined(b, dir, colon + 1);
 	else if (value[0] == '/')
-		path = strdup(value);
+		path = block_copy(&b->block, value);
 	else
 		report_error(b->report, where,
 			"%s=%.60s is no full path; begin with / or one of IMTA_BIN: IMTA_LOG: "

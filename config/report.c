@@ -51,19 +51,19 @@ static bool is_known(const struct report *r, const struct message *m)
 /* Owns m's text. */
 static void keep(struct report *r, struct message *m)
 {
+	bool has_room = r->messages.count < REPORT_MAX;
 	struct message *slot = NULL;
 
-	if (m->severity == LOAD_ERROR)
-		r->errors++;
-	m->order = (uint32_t)r->messages.count;
-	if (r->messages.count < REPORT_MAX && !is_known(r, m))
-		slot = vec_push(&r->messages);
-	else if (r->messages.count < REPORT_MAX)
-		r->errors -= m->severity == LOAD_ERROR;
+	if (!is_known(r, m)) {
+		r->errors += m->severity == LOAD_ERROR;
+		slot = has_room ? vec_push(&r->messages) : NULL;
+		r->failed = r->failed || (has_room && !slot);
+	}
 	if (!slot) {
 		free(m->text);
 		return;
 	}
+	m->order = (uint32_t)r->messages.count;
 	*slot = *m;
 }
 
@@ -83,6 +83,8 @@ void report_add(struct report *r, enum load_severity severity, const struct wher
 		len = asprintf(&m.text, "%s%s%s%s",
 			severity == LOAD_NOT_ENFORCED ? "NOT ENFORCED: " : "",
 			where ? where_format(where, place) : "", where ? ": " : "", text);
+	else
+		text = NULL;
 	if (len < 0) {
 		r->failed = true;
 		return;
@@ -103,7 +105,7 @@ static int by_place(const void *a, const void *b)
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* The messages in order; NULL: no memory, or none. */
+/* The messages in order; NULL: no memory. */
 static const struct message **sorted(const struct report *r)
 {
 	const struct message **list = calloc(r->messages.count + 1, sizeof(*list));
@@ -115,12 +117,22 @@ static const struct message **sorted(const struct report *r)
 	return list;
 }
 
+/* Without memory for the order, they come as they were added. */
+static const struct message *message_at(
+	const struct report *r, const struct message *const *order, size_t index)
+{
+	return order ? order[index] : vec_at(&r->messages, index);
+}
+
 void report_tell(const struct report *r, load_tell *tell, void *user)
 {
-	OWNS_MEM const struct message **list = sorted(r);
+	OWNS_MEM const struct message **order = sorted(r);
 
-	for (size_t i = 0; list && list[i]; i++)
-		tell(user, list[i]->severity, list[i]->text);
+	for (size_t i = 0; i < r->messages.count; i++) {
+		const struct message *m = message_at(r, order, i);
+
+		tell(user, m->severity, m->text);
+	}
 	if (r->messages.count >= REPORT_MAX)
 		tell(user, LOAD_WARNING, "there is more to tell, but this is enough");
 }
@@ -128,9 +140,12 @@ void report_tell(const struct report *r, load_tell *tell, void *user)
 void report_each(const struct report *r, enum load_severity severity,
 	void (*found)(void *user, const char *text), void *user)
 {
-	OWNS_MEM const struct message **list = sorted(r);
+	OWNS_MEM const struct message **order = sorted(r);
 
-	for (size_t i = 0; list && list[i]; i++)
-		if (list[i]->severity == severity)
-			found(user, list[i]->text);
+	for (size_t i = 0; i < r->messages.count; i++) {
+		const struct message *m = message_at(r, order, i);
+
+		if (m->severity == severity)
+			found(user, m->text);
+	}
 }

@@ -8,9 +8,7 @@
 static void set_text(struct build *b, char **text, const char *value)
 {
 	free(*text);
-	*text = strdup(value);
-	if (!*text)
-		b->block.failed = true;
+	*text = block_copy(&b->block, value);
 }
 
 /* The directory that an option names, or another; a new string. */
@@ -20,11 +18,7 @@ static char *directory(
 	const struct source_line *line = scope_line(s, name);
 	char *path = line ? path_resolve(b, line->option, &line->where, line->value) : NULL;
 
-	if (!path)
-		path = strdup(otherwise);
-	if (!path)
-		b->block.failed = true;
-	return path;
+	return path ? path : block_copy(&b->block, otherwise);
 }
 
 static void set_directories(struct build *b, const struct scope *s, struct settings *head)

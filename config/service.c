@@ -87,6 +87,7 @@ void service_build(struct build *b, const struct scope *s, struct service_settin
 	ports_build(b, s, &svc);
 	image_build(b, s, &svc);
 	account_build(b, s, &svc);
+	reach_check(b, s, &svc);
 	agree(b, s, "MIN_PROCS", &svc.min_procs, "MAX_PROCS", &svc.max_procs);
 	agree(b, s, "MIN_CONNS", &svc.min_conns, "MAX_CONNS", &svc.max_conns);
 	check_worker(b, s, &svc);

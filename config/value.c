@@ -158,7 +158,7 @@ static int store_path(
 /* Puts the host's name for each %s. */
 static uint32_t with_host_name(struct build *b, const char *path)
 {
-	OWNS_MEM char *text = strdup("");
+	OWNS_MEM char *text = block_copy(&b->block, "");
 
 	while (text && *path) {
 		bool is_host = path[0] == '%' && path[1] == 's';
@@ -258,5 +258,5 @@ void value_store_initial(
 	struct source_line line = {.key = option->name, .value = text};
 
 	if (text && stores[option->type])
-		ASSERT(!value_store(b, option, &line, field));
+		ASSERT(!value_store(b, option, &line, field) || b->block.failed);
 }

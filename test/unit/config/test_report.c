@@ -4,6 +4,7 @@
 #include "common/base.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static void twelve_mistakes_in_two_files_are_twelve_messages_in_order(void **state)
 {
@@ -90,6 +91,19 @@ static void a_mappings_file_without_port_access_is_nothing_to_tell(void **state)
 {
 	world_write("mappings", "ORIG_SEND_ACCESS\n  PORT_ACCESS $N\n\nPORT_ACCESS_X\n");
 	world_service(state, SERVICE);
+}
+
+static void a_mappings_file_that_cannot_be_read_is_warned_of(void **state)
+{
+	struct world *w = *state;
+
+	if (geteuid() == 0)
+		skip(); /* root reads everything */
+	world_write("mappings", "PORT_ACCESS\n");
+	assert_int_equal(chmod("mappings", 0), 0);
+	world_load(state, SERVICE);
+	assert_non_null(strstr(w->told, "/mappings: cannot be read (Permission denied), so a table "
+					"PORT_ACCESS in it would not be noticed\n"));
 }
 
 static void options_without_meaning_are_warned_of_and_ignored(void **state)
@@ -183,6 +197,7 @@ int main(void)
 		world_test(a_mistake_in_the_defaults_is_told_once_for_all_services),
 		world_test(a_lost_access_control_is_told_first_and_kept),
 		world_test(a_mappings_file_without_port_access_is_nothing_to_tell),
+		world_test(a_mappings_file_that_cannot_be_read_is_warned_of),
 		world_test(options_without_meaning_are_warned_of_and_ignored),
 		world_test(a_genuine_legacy_file_loads_with_warnings_only),
 		world_test(the_shipped_example_needs_no_root_and_listens_on_loopback_only),

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define PORT "[SERVICE=A]\nPORT=7007\n"
 
@@ -67,9 +68,9 @@ static void an_adapted_service_has_one_worker_and_no_life_limits_by_default(void
 
 static void image_and_command_must_fit_together(void **state)
 {
-	assert_string_equal(
-		world_refused(state, PORT), "E main.cnf:1: service a has neither IMAGE nor "
-					    "COMMAND: nothing would serve its connections\n");
+	assert_string_equal(world_refused(state, PORT),
+		"E main.cnf:1: service a has neither IMAGE nor "
+		"COMMAND: nothing would serve its connections\n");
 	assert_non_null(strstr(world_refused(state, PORT "IMAGE=/bin/true\nCOMMAND=/bin/date\n"),
 		"E main.cnf:4: COMMAND is run by dispatcher-exec only; take out this line or "
 		"IMAGE=/bin/true\n"));
@@ -203,6 +204,25 @@ static void groups_are_those_of_the_user_unless_said(void **state)
 	assert_int_equal(settings_service(w->s, 0)->groups.count, 0);
 }
 
+static void a_program_that_the_user_cannot_get_at_is_warned_of(void **state)
+{
+	struct world *w = *state;
+	char lines[256], wanted[256];
+
+	world_write("program", "#!/bin/sh\n");
+	assert_int_equal(chmod("program", 0755), 0);
+	snprintf(lines, sizeof(lines), PORT "USER=nobody\nIMAGE=%s/program\n", w->dir);
+	snprintf(wanted, sizeof(wanted),
+		"W main.cnf:4: user nobody cannot get at %s/program: the mode of %s forbids it; "
+		"chmod o+x "
+		"it, or move the program\n",
+		w->dir, w->dir);
+	assert_int_equal(chmod(w->dir, 0700), 0);
+	assert_non_null(strstr(as_root(state, lines)->told, wanted));
+	assert_int_equal(chmod(w->dir, 0711), 0);
+	assert_null(strstr(as_root(state, lines)->told, "cannot get at"));
+}
+
 static void unknown_users_and_groups_are_told(void **state)
 {
 	struct world *w = as_root(
@@ -280,9 +300,9 @@ static void a_control_socket_whose_path_is_too_long_is_told(void **state)
 
 	memset(text + strlen(text), 'x', 120);
 	strcat(text, "\n" SERVICE);
-	assert_string_equal(
-		world_refused(state, text), "E main.cnf:1: the path of the control socket has more "
-					    "than 107 bytes; shorten RUN_DIR\n");
+	assert_string_equal(world_refused(state, text),
+		"E main.cnf:1: the path of the control socket has more "
+		"than 107 bytes; shorten RUN_DIR\n");
 }
 
 int main(void)
@@ -305,6 +325,7 @@ int main(void)
 		world_test(under_root_a_service_without_a_user_is_nobody),
 		world_test(under_root_user_and_groups_are_resolved),
 		world_test(groups_are_those_of_the_user_unless_said),
+		world_test(a_program_that_the_user_cannot_get_at_is_warned_of),
 		world_test(unknown_users_and_groups_are_told),
 		world_test(a_service_may_not_run_as_the_acceptor),
 		world_test(the_acceptors_user_is_never_taken_from_the_defaults),
