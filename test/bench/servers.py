@@ -142,6 +142,7 @@ class Ours(Server):
         self.worker_dir = programs / 'worker'
         self.modes = modes
         self.workers = workers
+        self.max_conns = max(50, 2048 // workers)
         self.control = self.folder / 'run/control'
 
     @staticmethod
@@ -152,7 +153,7 @@ class Ours(Server):
         lines = [f'RUN_DIR={self.folder}/run', f'STATE_DIR={self.folder}/state', f'LOG_DIR={self.folder}',
                  f'CONTROL_SOCKET={self.control}', f'WORKER_DIR={self.worker_dir}',
                  f'MIN_PROCS={self.workers}', f'MAX_PROCS={self.workers}',
-                 f'MAX_CONNS={max(50, 2048 // self.workers)}',
+                 f'MAX_CONNS={self.max_conns}',
                  'MAX_LIFE_CONNS=0', 'MAX_LIFE_TIME=0', 'MAX_IDLE_TIME=0']
         for mode in self.modes:
             self.ports[mode] = free_port()
