@@ -24,25 +24,23 @@ static unsigned width_of(const json_t *document, const char *key, unsigned width
 }
 
 struct widths {
-	int peer, listener, worker;
+	int peer, listener;
 };
 
 static void show_connection(const json_t *c, const struct widths *w, FILE *out)
 {
 	char time[TEXT_SHORT_BYTES];
 
-	fprintf(out, "%7s  %-*s  %-*s  %-*s", text_duration(text_number(c, "seconds"), time), w->peer,
-		text_string(c, "peer", "?"), w->listener, text_string(c, "listener", "?"), w->worker,
+	fprintf(out, "%7s  %-*s  %-*s  %s\n", text_duration(text_number(c, "seconds"), time), w->peer,
+		text_string(c, "peer", "?"), w->listener, text_string(c, "listener", "?"),
 		text_string(c, "worker", "?"));
-	fprintf(out, "  %s\n", text_string(c, "state", ""));
 }
 
 void show_connections(const json_t *document, FILE *out)
 {
 	size_t count = json_array_size(document);
 	const json_t **sorted = calloc(count + 1, sizeof(*sorted));
-	struct widths w = {(int)width_of(document, "peer", 4), (int)width_of(document, "listener", 8),
-		(int)width_of(document, "worker", 6)};
+	struct widths w = {(int)width_of(document, "peer", 4), (int)width_of(document, "listener", 8)};
 
 	if (!sorted)
 		return;
@@ -50,8 +48,8 @@ void show_connections(const json_t *document, FILE *out)
 		sorted[i] = json_array_get(document, i);
 	qsort(sorted, count, sizeof(*sorted), longest_first);
 	if (count)
-		fprintf(out, "%7s  %-*s  %-*s  %-*s  %s\n", "TIME", w.peer, "PEER", w.listener,
-			"LISTENER", w.worker, "WORKER", "STATE");
+		fprintf(out, "%7s  %-*s  %-*s  %s\n", "TIME", w.peer, "PEER", w.listener, "LISTENER",
+			"WORKER");
 	for (size_t i = 0; i < count; i++)
 		show_connection(sorted[i], &w, out);
 	fprintf(out, "%zu open connection%s\n", count, count == 1 ? "" : "s");

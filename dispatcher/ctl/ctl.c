@@ -73,7 +73,7 @@ static const struct verb verbs[] = {
 		"The configuration in force, of everything or of SERVICE.\n"},
 	{"shutdown", NOW, 0, show_text, "shutdown [--now]",
 		"Ends the dispatcher: it stops to accept, and its workers finish what they serve until\n"
-		"SHUTDOWN_TIMEOUT; with --now they are told to end at once.\n"},
+		"SHUTDOWN_TIMEOUT; with --now they are killed at once.\n"},
 	{"version", 0, 0, show_version, "version",
 		"The versions of dispatcherctl and of the running dispatcher.\n"},
 };
