@@ -56,6 +56,12 @@ static void tell_unknown(struct report *report, const struct source_line *line)
 {
 	const char *near = schema_suggest(line->key);
 
+	if (!strcasecmp(line->key, "SERVICE")) {
+		report_error(report, &line->where,
+			"SERVICE=%.40s opens no section; write [SERVICE=%.40s]", line->value,
+			line->value);
+		return;
+	}
 	report_error(report, &line->where, "unknown option %s%s%s%s", line->key,
 		near ? "; did you mean " : "; dispatcher.cnf(5) lists all", near ? near : "",
 		near ? "?" : "");

@@ -116,6 +116,12 @@ static void a_bracket_opens_a_section_or_is_refused(void **state)
 		"belongs behind PORT=\n");
 }
 
+static void a_section_without_its_brackets_is_told(void **state)
+{
+	assert_string_equal(world_refused(state, SERVICE "SERVICE=B\n"),
+		"E main.cnf:4: SERVICE=B opens no section; write [SERVICE=B]\n");
+}
+
 static void values_in_a_section_with_a_wrong_header_are_still_looked_at(void **state)
 {
 	const char *told = world_refused(state, "[SERVICE]\nMAX_PROCS=x\nMAX_PROX=1\n" SERVICE);
@@ -259,6 +265,7 @@ int main(void)
 		world_test(a_line_is_not_continued_by_a_backslash),
 		world_test(a_line_that_says_nothing_is_refused),
 		world_test(a_bracket_opens_a_section_or_is_refused),
+		world_test(a_section_without_its_brackets_is_told),
 		world_test(values_in_a_section_with_a_wrong_header_are_still_looked_at),
 		world_test(an_empty_section_is_a_service_without_a_port),
 		world_test(an_included_file_is_read_as_if_it_stood_there),
