@@ -178,7 +178,7 @@ struct worker_conn *worker_next(const struct worker *w, const struct worker_conn
 
 struct uv_loop_s *worker_loop(struct worker *w)
 {
-	return &w->loop;
+	return &w->loop.uv;
 }
 
 void worker_set_data(struct worker *w, void *data)

@@ -247,17 +247,17 @@ static void on_signal(uv_signal_t *handle, int number)
 
 int byhand_start(struct byhand *b, struct worker *w)
 {
-	int bad = uv_poll_init(&w->loop, &b->rung, b->doorbell);
+	int bad = uv_poll_init(&w->loop.uv, &b->rung, b->doorbell);
 
 	if (bad)
 		return bad;
 	b->worker = w;
-	uv_signal_init(&w->loop, &b->interrupt);
-	uv_signal_init(&w->loop, &b->term);
-	uv_timer_init(&w->loop, &b->kill);
+	uv_signal_init(&w->loop.uv, &b->interrupt);
+	uv_signal_init(&w->loop.uv, &b->term);
+	uv_timer_init(&w->loop.uv, &b->kill);
 	b->rung.data = b->interrupt.data = b->term.data = b->kill.data = b;
 	for (unsigned i = 0; i < b->args.listener_count; i++) {
-		uv_poll_init(&w->loop, &b->doors[i].poll, b->args.listeners[i].fd);
+		uv_poll_init(&w->loop.uv, &b->doors[i].poll, b->args.listeners[i].fd);
 		b->doors[i].poll.data = &b->doors[i];
 		b->doors[i].byhand = b;
 	}

@@ -22,7 +22,6 @@ static void end_if_done(struct worker *w)
 	if (w->conns.count || (w->life != LIFE_RETIRING && w->life != LIFE_LEAVING))
 		return;
 	core_live(w, LIFE_ENDED);
-	uv_stop(&w->loop);
 }
 
 void core_retire(struct worker *w)
@@ -142,6 +141,39 @@ static unsigned open_conns(void *arg)
 	struct worker *w = arg;
 
 	return w->conns.count;
+}
+
+/* What the callbacks left for the end of the turn, which may end the worker. */
+static bool goes_on(struct worker *w)
+{
+	w->style->turn(w);
+	report_ring(&w->report);
+	return w->life != LIFE_ENDED;
+}
+
+/* New connections come last: they may use objects again to which entries of ready[] still refer. */
+static void serve_ready(struct worker *w, int count)
+{
+	bool mail = false;
+
+	for (int i = 0; i < count; i++) {
+		void *who = w->loop.ready[i].data.ptr;
+
+		if (who == &w->inbox)
+			mail = true;
+		else if (who)
+			w->style->ready(who);
+	}
+	if (mail)
+		inbox_receive(&w->inbox);
+}
+
+void core_run(struct worker *w)
+{
+	while (goes_on(w)) {
+		serve_ready(w, loop_wait(&w->loop));
+		loop_run_uv(&w->loop);
+	}
 }
 
 const struct inbox_ops core_inbox_ops = {

@@ -4,6 +4,7 @@
 
 #include "worker/conns.h"
 #include "worker/inbox.h"
+#include "worker/loop.h"
 #include "worker/report.h"
 #include "worker/setup.h"
 #include "worker/worker.h"
@@ -18,12 +19,13 @@ enum life { LIFE_STARTING, LIFE_SERVING, LIFE_RETIRING, LIFE_LEAVING, LIFE_ENDED
 
 /* What event style and thread style do each in their own way. */
 struct style {
-	int (*init)(struct worker *w);       /* before on_start; 0 or -errno */
-	void (*open)(struct worker_conn *c); /* serve it */
-	void (*turn)(struct worker *w);      /* the loop is about to sleep */
-	void (*leave)(struct worker *w);     /* on_deadline, if set, has been called */
-	void (*limits)(struct worker *w);    /* new ones */
-	void (*deinit)(struct worker *w);    /* no connection is open; closes its uv handles */
+	int (*init)(struct worker *w);        /* before on_start; 0 or -errno */
+	void (*open)(struct worker_conn *c);  /* serve it */
+	void (*ready)(struct worker_conn *c); /* the loop names it */
+	void (*turn)(struct worker *w);       /* the loop is about to sleep */
+	void (*leave)(struct worker *w);      /* on_deadline, if set, has been called */
+	void (*limits)(struct worker *w);     /* new ones */
+	void (*deinit)(struct worker *w);     /* no connection is open; closes its uv handles */
 	int (*write)(struct worker_conn *c, const void *data, size_t len);
 	void (*close)(struct worker_conn *c);
 	void (*set_timeout)(struct worker_conn *c, unsigned ms);
@@ -37,8 +39,7 @@ extern const struct style events_style, threads_style;
 struct worker {
 	struct worker_ops ops;
 	const struct style *style;
-	uv_loop_t loop;
-	uv_prepare_t turn;
+	struct loop loop;
 	uv_signal_t term;
 	struct setup setup;
 	struct report report;
@@ -55,6 +56,8 @@ struct worker {
 
 extern const struct inbox_ops core_inbox_ops; /* their argument is the struct worker */
 
+/* Serves until the last connection has gone. */
+void core_run(struct worker *w);
 void core_live(struct worker *w, enum life life);
 void core_retire(struct worker *w);    /* nothing new comes: end behind the last connection */
 void core_leave(struct worker *w);     /* the deadline runs: say goodbye */

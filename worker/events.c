@@ -1,14 +1,9 @@
 /* Event style: one thread, many clients.
  *
- * Client sockets stand in an epoll set of their own, which libuv polls as one descriptor: a uv_poll
- * per connection would cost four more system calls and 160 bytes each. A connection that is
- * answered and closed in on_open never enters it. A socket leaves the set before it is closed: the
- * dispatcher, or a child of the author, may still hold a copy, and then epoll would report a dead
- * descriptor for ever.
- *
- * Reading pauses while output waits, so a client that does not read its answers is not read from
- * either. Nothing that the author may still look at is freed under his feet: what he closes outside
- * of its own callbacks is settled at the end of the loop's turn. */
+ * A connection that is answered and closed in on_open never enters the loop's epoll set. Reading
+ * pauses while output waits, so a client that does not read its answers is not read from either.
+ * Nothing that the author may still look at is freed under his feet: what he closes outside of its
+ * own callbacks is settled at the end of the loop's turn. */
 #include "common/base.h"
 #include "worker/core.h"
 #include "worker/lines.h"
@@ -16,27 +11,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/epoll.h>
+#include <sys/socket.h>
 
-#define EVENTS_AT_ONCE 64
-#define INPUT_BYTES    (16 * 1024)
-#define LINGER_MS      30000 /* what waits for a client when we close must be read by then */
+#define INPUT_BYTES (16 * 1024)
+#define LINGER_MS   30000 /* what waits for a client when we close must be read by then */
 
 struct events {
 	struct worker *worker;
-	int epoll;
-	uv_poll_t poll;
 	uv_timer_t timer;
 	uint64_t timer_ms; /* when it fires; 0: never */
 	struct worker_conn *due;
-	struct epoll_event ready[EVENTS_AT_ONCE];
 	char input[INPUT_BYTES];
 };
 
 static void unwatch(struct worker_conn *c)
 {
 	if (c->polled)
-		epoll_ctl(c->worker->events->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+		loop_remove(&c->worker->loop, c->fd);
 	c->polled = false;
 	c->watched = 0;
 }
@@ -73,18 +64,20 @@ static uint32_t wanted(const struct worker_conn *c)
 
 static void watch(struct worker_conn *c)
 {
-	struct epoll_event e = {.events = wanted(c), .data.ptr = c};
-	int op = c->polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	struct loop *l = &c->worker->loop;
+	uint32_t events = wanted(c);
+	int bad;
 
-	if (c->watched == e.events || c->fd < 0)
+	if (c->watched == events || c->fd < 0)
 		return;
-	if (epoll_ctl(c->worker->events->epoll, op, c->fd, &e) < 0) {
-		fail(c, -errno);
+	bad = c->polled ? loop_change(l, c->fd, events, c) : loop_add(l, c->fd, events, c);
+	if (bad) {
+		fail(c, bad);
 		finish(c);
 		return;
 	}
 	c->polled = true;
-	c->watched = (uint8_t)e.events;
+	c->watched = (uint8_t)events;
 }
 
 /* Does what the author's calls have asked for; c may be gone afterwards. */
@@ -129,7 +122,7 @@ static void touch(struct worker_conn *c)
 
 	if (!c->timeout_ms)
 		return;
-	c->deadline_ms = uv_now(&c->worker->loop) + c->timeout_ms;
+	c->deadline_ms = uv_now(&c->worker->loop.uv) + c->timeout_ms;
 	fire_at(e, c->deadline_ms);
 }
 
@@ -141,7 +134,7 @@ static void close_conn(struct worker_conn *c)
 		return;
 	conns_set(c, CONN_CLOSING);
 	if (c->output) {
-		c->deadline_ms = uv_now(&w->loop) + LINGER_MS;
+		c->deadline_ms = uv_now(&w->loop.uv) + LINGER_MS;
 		fire_at(w->events, c->deadline_ms);
 	}
 	settle_later(c);
@@ -177,7 +170,7 @@ static void on_timer(uv_timer_t *timer)
 
 static void fire_at(struct events *e, uint64_t ms)
 {
-	uint64_t now = uv_now(&e->worker->loop);
+	uint64_t now = uv_now(&e->worker->loop.uv);
 
 	if (e->timer_ms && e->timer_ms <= ms)
 		return;
@@ -243,8 +236,10 @@ static void flush(struct worker_conn *c)
 		c->worker->ops.on_drain(c);
 }
 
-static void handle(struct worker_conn *c)
+static void events_ready(struct worker_conn *c)
 {
+	if (!c->polled || c->due)
+		return; /* closed meanwhile */
 	enter(c);
 	if (c->output)
 		flush(c);
@@ -253,19 +248,6 @@ static void handle(struct worker_conn *c)
 	else if (c->state == CONN_OPEN)
 		read_some(c);
 	leave(c);
-}
-
-static void on_ready(uv_poll_t *poll, int status, int events)
-{
-	struct events *e = poll->data;
-	int count = epoll_wait(e->epoll, e->ready, EVENTS_AT_ONCE, 0);
-
-	for (int i = 0; i < count; i++) {
-		struct worker_conn *c = e->ready[i].data.ptr;
-
-		if (c->polled && !c->due)
-			handle(c);
-	}
 }
 
 /* Where the client speaks first, its words have usually come by now: to try saves a wake-up (3 to 5
@@ -355,47 +337,32 @@ static void events_limits(struct worker *w)
 
 static int events_init(struct worker *w)
 {
-	struct events *e = calloc(1, sizeof(*e));
-	int bad;
+	struct events *e = malloc(sizeof(*e)); /* not zeroed: the input need not be touched yet */
 
 	if (!e)
 		return -ENOMEM;
 	e->worker = w;
-	e->epoll = epoll_create1(EPOLL_CLOEXEC);
-	bad = e->epoll < 0 ? -errno : uv_poll_init(&w->loop, &e->poll, e->epoll);
-	if (bad) {
-		base_close(&e->epoll);
-		free(e);
-		return bad;
-	}
-	uv_timer_init(&w->loop, &e->timer);
-	e->poll.data = e->timer.data = e;
+	e->timer_ms = 0;
+	e->due = NULL;
+	e->timer.data = e;
 	w->events = e;
-	return uv_poll_start(&e->poll, UV_READABLE, on_ready);
+	return uv_timer_init(&w->loop.uv, &e->timer);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_closed(uv_handle_t *timer)
 {
-	struct events *e = handle->data;
-
-	handle->data = NULL;
-	if (e->poll.data || e->timer.data)
-		return;
-	free(e);
+	free(timer->data);
 }
 
 static void events_deinit(struct worker *w)
 {
-	struct events *e = w->events;
-
-	uv_close((uv_handle_t *)&e->timer, on_closed);
-	uv_close((uv_handle_t *)&e->poll, on_closed);
-	base_close(&e->epoll);
+	uv_close((uv_handle_t *)&w->events->timer, on_closed);
 }
 
 const struct style events_style = {
 	.init = events_init,
 	.open = events_open,
+	.ready = events_ready,
 	.turn = events_turn,
 	.leave = events_leave,
 	.limits = events_limits,

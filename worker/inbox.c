@@ -111,10 +111,17 @@ static void on_again(uv_timer_t *again)
 	inbox_room(again->data);
 }
 
+static void pause_polling(struct inbox *in)
+{
+	if (in->polled)
+		loop_remove(in->loop, in->fd);
+	in->polled = false;
+}
+
 static void wait_for_room(struct inbox *in)
 {
 	in->waiting = true;
-	uv_poll_stop(&in->poll);
+	pause_polling(in);
 	uv_timer_start(&in->again, on_again, AGAIN_MS, 0);
 }
 
@@ -138,45 +145,41 @@ static void receive(struct inbox *in)
 	}
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+void inbox_receive(struct inbox *in)
 {
-	struct inbox *in = poll->data;
-
 	if (has_room(in))
 		receive(in);
 	else
 		wait_for_room(in);
 }
 
-int inbox_init(struct inbox *in, uv_loop_t *loop, int fd, const struct inbox_ops *ops, void *arg)
+int inbox_init(struct inbox *in, struct loop *loop, int fd, const struct inbox_ops *ops, void *arg)
 {
 	struct rlimit r = {.rlim_cur = 0};
-	int bad;
 
+	in->loop = loop;
 	in->fd = fd;
 	in->ops = ops;
 	in->arg = arg;
-	in->waiting = false;
+	in->polled = in->waiting = false;
 	getrlimit(RLIMIT_NOFILE, &r);
 	in->limit = r.rlim_cur;
-	bad = uv_poll_init(loop, &in->poll, fd);
-	if (bad)
-		return bad;
-	uv_timer_init(loop, &in->again);
-	in->poll.data = in->again.data = in;
-	return 0;
+	in->again.data = in;
+	return uv_timer_init(&loop->uv, &in->again);
 }
 
 void inbox_start(struct inbox *in)
 {
-	uv_poll_start(&in->poll, UV_READABLE, on_readable);
+	in->polled = loop_add(in->loop, in->fd, EPOLLIN, in) == 0;
+	if (!in->polled)
+		wait_for_room(in);
 }
 
 void inbox_stop(struct inbox *in)
 {
 	in->waiting = false;
 	uv_timer_stop(&in->again);
-	uv_poll_stop(&in->poll);
+	pause_polling(in);
 }
 
 void inbox_room(struct inbox *in)
@@ -191,6 +194,5 @@ void inbox_room(struct inbox *in)
 void inbox_close(struct inbox *in)
 {
 	inbox_stop(in);
-	uv_close((uv_handle_t *)&in->poll, NULL);
 	uv_close((uv_handle_t *)&in->again, NULL);
 }

@@ -4,6 +4,7 @@
 #define WORKER_INBOX_H
 
 #include "common/msg.h"
+#include "worker/loop.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,12 +23,13 @@ struct inbox_ops {
 };
 
 struct inbox {
-	uv_poll_t poll;
+	struct loop *loop;
 	uv_timer_t again;
 	const struct inbox_ops *ops;
 	void *arg;
 	uint64_t limit; /* of descriptors */
 	int fd;
+	bool polled;
 	bool waiting; /* for a free descriptor */
 	uint8_t buf[INBOX_BYTES];
 };
@@ -39,10 +41,11 @@ void inbox_raise_limit(unsigned max_conns);
 int inbox_first(int fd, void **ret_buf, size_t *ret_len);
 
 /* fd is borrowed. 0 or -errno. */
-int inbox_init(struct inbox *in, uv_loop_t *loop, int fd, const struct inbox_ops *ops, void *arg);
-void inbox_start(struct inbox *in);
-void inbox_stop(struct inbox *in);  /* leaves what is unread to the dispatcher */
-void inbox_room(struct inbox *in);  /* a descriptor was closed */
-void inbox_close(struct inbox *in); /* its handles go at the loop's next turn */
+int inbox_init(struct inbox *in, struct loop *loop, int fd, const struct inbox_ops *ops, void *arg);
+void inbox_start(struct inbox *in);   /* the loop names the inbox when the channel is readable */
+void inbox_receive(struct inbox *in); /* then: one record */
+void inbox_stop(struct inbox *in);    /* leaves what is unread to the dispatcher */
+void inbox_room(struct inbox *in);    /* a descriptor was closed */
+void inbox_close(struct inbox *in);   /* its handle goes at the loop's next turn */
 
 #endif

@@ -63,31 +63,20 @@ static int read_setup(struct worker *w, struct link_fds *fds)
 	return bad;
 }
 
-static void on_turn(uv_prepare_t *turn)
-{
-	struct worker *w = turn->data;
-
-	w->style->turn(w);
-	report_ring(&w->report);
-}
-
 static void on_term(uv_signal_t *term, int number)
 {
 	core_leave(term->data);
 }
 
-/* First of all handles, so that its end of the turn runs behind the author's. */
 static int init_loop(struct worker *w, int channel)
 {
-	int bad = uv_loop_init(&w->loop);
+	int bad = loop_init(&w->loop);
 
 	if (bad)
 		return bad;
 	signal(SIGPIPE, SIG_IGN);
-	uv_prepare_init(&w->loop, &w->turn);
-	uv_signal_init(&w->loop, &w->term);
-	w->turn.data = w->term.data = w;
-	uv_prepare_start(&w->turn, on_turn);
+	uv_signal_init(&w->loop.uv, &w->term);
+	w->term.data = w;
 	uv_signal_start(&w->term, on_term, SIGTERM);
 	inbox_raise_limit(w->setup.limits.max_conns);
 	bad = inbox_init(&w->inbox, &w->loop, channel, &core_inbox_ops, w);
@@ -107,9 +96,7 @@ static int serve(struct worker *w)
 	core_live(w, LIFE_SERVING);
 	report_ready(&w->report);
 	inbox_start(&w->inbox);
-	while (w->life != LIFE_ENDED)
-		uv_run(&w->loop, UV_RUN_DEFAULT);
-	report_ring(&w->report);
+	core_run(w);
 	if (w->ops.on_stop)
 		w->ops.on_stop(w);
 	return 0;
@@ -117,14 +104,12 @@ static int serve(struct worker *w)
 
 static void deinit_loop(struct worker *w)
 {
-	uv_close((uv_handle_t *)&w->turn, NULL);
 	uv_close((uv_handle_t *)&w->term, NULL);
 	inbox_close(&w->inbox);
 	w->style->deinit(w);
 	if (w->byhand)
 		byhand_close(w->byhand);
-	uv_run(&w->loop, UV_RUN_NOWAIT);
-	uv_loop_close(&w->loop); /* fails if the author left handles open */
+	loop_deinit(&w->loop);
 }
 
 static int run(struct worker *w, struct link_fds *fds, const char *program)

@@ -236,6 +236,11 @@ static void threads_turn(struct worker *w)
 	}
 }
 
+static void threads_ready(struct worker_conn *c)
+{
+	/* No client is polled by the loop. */
+}
+
 static void threads_leave(struct worker *w)
 {
 	cancel_now(&w->threads->cancel);
@@ -265,7 +270,7 @@ static int threads_init(struct worker *w)
 	int bad = ts ? cancel_init(&ts->cancel) : -ENOMEM;
 
 	if (!bad)
-		bad = uv_async_init(&w->loop, &ts->wake, on_wake);
+		bad = uv_async_init(&w->loop.uv, &ts->wake, on_wake);
 	if (bad) {
 		free(ts);
 		return bad;
@@ -351,6 +356,7 @@ static ssize_t read_line(struct worker_conn *c, char *buf, size_t size)
 const struct style threads_style = {
 	.init = threads_init,
 	.open = threads_open,
+	.ready = threads_ready,
 	.turn = threads_turn,
 	.leave = threads_leave,
 	.limits = threads_limits,
