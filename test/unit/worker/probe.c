@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <uv.h>
 
 static int on_start(struct worker *w)
 {
@@ -64,6 +65,30 @@ static void pour(struct worker_conn *c, size_t bytes)
 	free(data);
 }
 
+static void on_later_closed(uv_handle_t *timer)
+{
+	free(timer);
+}
+
+/* Outside of the callbacks of the connection. */
+static void on_later(uv_timer_t *timer)
+{
+	struct worker_conn *c = timer->data;
+
+	fprintf(stderr, "later %d\n", worker_printf(c, "later\n"));
+	worker_close(c);
+	uv_close((uv_handle_t *)timer, on_later_closed);
+}
+
+static void answer_later(struct worker_conn *c, unsigned ms)
+{
+	uv_timer_t *timer = malloc(sizeof(*timer));
+
+	uv_timer_init(worker_loop(worker_of(c)), timer);
+	timer->data = c;
+	uv_timer_start(timer, on_later, ms, 0);
+}
+
 static void close_others(struct worker_conn *c)
 {
 	struct worker_conn *other = NULL;
@@ -80,6 +105,8 @@ static void on_line(struct worker_conn *c, char *line, size_t len)
 		close_others(c);
 	else if (!strncmp(line, "pour ", 5))
 		pour(c, strtoul(line + 5, NULL, 10));
+	else if (!strncmp(line, "later ", 6))
+		answer_later(c, (unsigned)atoi(line + 6));
 	else if (!strcmp(line, "limits"))
 		worker_printf(c, "%u\n", worker_limits(worker_of(c))->max_conns);
 	else

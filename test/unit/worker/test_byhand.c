@@ -240,8 +240,7 @@ static void the_greylist_example_defers_a_stranger_and_passes_an_old_friend(void
 
 	assert_non_null(mkdtemp(dir));
 	snprintf(param, sizeof(param), "DIR=%s", dir);
-	snprintf(file, sizeof(file), "%s/%s", dir,
-		"192.0.2.1 a@example.org b\\c@example.org");
+	snprintf(file, sizeof(file), "%s/%s", dir, "192.0.2.1 a@example.org b\\c@example.org");
 	hand_start(&h, argv);
 	client = hand_connect(hand_port(&h));
 	expect_answer(client, ask, "action=defer_if_permit Greylisted\n\n");

@@ -408,6 +408,23 @@ static void one_client_may_close_all_others(void **state)
 	fake_end(f);
 }
 
+static void handles_of_the_author_run_on_the_loop(void **state)
+{
+	struct fake *f = fake_start(&probe);
+	int clients[2];
+	char buf[20];
+
+	fake_offer(f, 2, clients);
+	fake_say(clients[0], "later 20\n");
+	fake_read_end(clients[0], buf, sizeof(buf));
+	assert_string_equal(buf, "later\n");
+	expect_answer(clients[1], "a\n", "1:a\n");
+	fake_wait_done(f, 1);
+	close(clients[0]);
+	close(clients[1]);
+	fake_end(f);
+}
+
 static void half_closed_input_is_still_answered(void **state)
 {
 	static char sent[2000000], got[2000001];
@@ -480,6 +497,7 @@ int main(void)
 		cmocka_unit_test(the_author_hears_when_all_has_been_sent),
 		cmocka_unit_test(a_client_without_traffic_times_out),
 		cmocka_unit_test(one_client_may_close_all_others),
+		cmocka_unit_test(handles_of_the_author_run_on_the_loop),
 		cmocka_unit_test(half_closed_input_is_still_answered),
 		cmocka_unit_test(a_client_that_resets_is_noticed),
 	};
