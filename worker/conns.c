@@ -3,7 +3,6 @@
 #include "worker/conns.h"
 #include "common/base.h"
 
-#include <string.h>
 
 #define CHUNK 30 /* objects: about a page */
 

@@ -10,7 +10,6 @@
 #include "worker/output.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #define INPUT_BYTES (16 * 1024)

@@ -7,11 +7,9 @@
 #include "common/page.h"
 #include "worker/core.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #define LINE_BYTES 1000
 

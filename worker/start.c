@@ -85,10 +85,10 @@ static int init_loop(struct worker *w, int channel)
 
 static int serve(struct worker *w)
 {
-	int bad = w->ops.on_start ? w->ops.on_start(w) : 0;
+	int bad = 0;
 
-	if (bad)
-		return bad;
+	if (w->ops.on_start && w->ops.on_start(w))
+		return -ECANCELED; /* the author has said why */
 	if (w->byhand)
 		bad = byhand_start(w->byhand, w);
 	if (bad)
@@ -137,8 +137,8 @@ static int begin(
 	if (getenv(ENVIRONMENT_MARK)) {
 		bad = inherit(fds);
 		if (bad)
-			return complain(program, "not started by the dispatcher", bad);
-		return run(w, fds, program);
+			return complain("worker", "not started by the dispatcher", bad);
+		return run(w, fds, "worker");
 	}
 	w->program = program;
 	bad = byhand_new(argc, argv, &w->byhand, fds);

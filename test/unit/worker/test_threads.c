@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 static const struct fake_options threads = {.image = BLOCKING, .kill_timeout_ms = 3000};
 
