@@ -41,7 +41,7 @@ def test_one_by_one_the_pool_has_exactly_the_workers_and_loads_of_the_rule(run_d
         daemon.wait_service(lambda one: one["waiting"] == 1, "the 21st waits")
         assert not clients.is_served(last, b"too many\n", 0.5)
         one = daemon.service()
-        assert (one["accepted"], one["connections"], one["state"]) == (20, 20, "held")
+        assert (one["accepted"], one["connections"], one["held"]) == (20, 20, True)
         held.close_one()
         assert clients.receive_exactly(last, 9) == b"too many\n"
 
@@ -101,7 +101,7 @@ def test_with_all_retiring_slots_taken_a_spent_worker_serves_on_and_says_so(run_
         one = daemon.settle()
         assert sum(w["state"] == "retiring" for w in one["workers"]) == 1
         late = [w for w in one["workers"] if w["state"] == "serving" and w["served"] > 5]
-        assert late and late[0]["retire_reason"], one
+        assert late and late[0]["wants_rest"] == "spent", one
         for sock in held.socks:
             clients.echo_on(sock)
 

@@ -122,6 +122,7 @@ log_file_path = {where}/log/%slog
 domainlist local_domains = example.org
 acl_smtp_rcpt = accept_all
 never_users =
+keep_environment =
 tls_advertise_hosts =
 host_lookup =
 begin acl
@@ -135,7 +136,7 @@ local:
 begin transports
 file:
   driver = appendfile
-  file = {where}/mail/$local_part
+  file = {where}/mail/box
   user = Debian-exim
   create_directory
 """)
@@ -148,8 +149,8 @@ file:
     def use(self, name):
         must("swaks", "--server", f"127.0.0.1:{self.port}", "--from", "me@example.org", "--to",
              f"{name}@example.org", "--body", f"mail for {name}", "--hide-all")
-        wait_until(lambda: (self.where / "mail" / name).exists()
-                   and f"mail for {name}" in (self.where / "mail" / name).read_text(), "delivered")
+        box = self.where / "mail" / "box"
+        wait_until(lambda: box.exists() and f"mail for {name}" in box.read_text(), "delivered")
 
 
 @pytest.fixture

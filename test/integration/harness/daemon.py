@@ -65,7 +65,7 @@ class Daemon:
     @staticmethod
     def is_ready(status):
         return all(
-            one["state"] in ("open", "held") and one["settled"]
+            one["state"] == "open" and one["settled"]
             and sum(w["state"] == "serving" for w in one["workers"]) >= one["min_procs"]
             for one in status["services"])
 
