@@ -237,6 +237,7 @@ void crew_released(struct service *svc, struct slot *s, uint64_t now_ms)
 	uint32_t serial = s->serial;
 
 	s->serial = 0;
+	s->exited = false; /* or crew_book_exits would book the empty slot */
 	s->book->serial = 0;
 	svc->attached--;
 	uplink_release(svc->uplink, s->global, serial);
