@@ -107,6 +107,19 @@ void crew_bury(struct service *svc, struct slot *s)
 	slot_release(s);
 }
 
+void crew_give_up(struct service *svc, uint64_t now_ms)
+{
+	for (uint32_t i = 0; i < svc->slot_count; i++) {
+		struct slot *s = &svc->slots[i];
+		const struct pool_worker *w = service_pool_worker(s);
+
+		if (!s->serial || s->releasing || w->state != POOL_EXITED)
+			continue;
+		pool_robbed(svc->pool, s->index, w->unread, now_ms);
+		crew_bury(svc, s);
+	}
+}
+
 static void spawn_failed(struct service *svc, struct slot *s, const struct link_record *r,
 	uint64_t now_ms)
 {

@@ -16,6 +16,9 @@ void crew_book_exits(struct service *svc, uint64_t now_ms); /* exits that had to
 /* Nothing of an exited worker is left to be rescued: what it had taken is lost, its slot is given up;
  * slot_ops.released follows, and then crew_released. */
 void crew_bury(struct service *svc, struct slot *s);
+
+/* Nobody will come any more who could be given the unread offers of the dead: buries them all. */
+void crew_give_up(struct service *svc, uint64_t now_ms);
 void crew_released(struct service *svc, struct slot *s, uint64_t now_ms);
 
 #endif

@@ -123,6 +123,8 @@ void pump_run(struct service *svc, uint64_t now_ms)
 	log_backoff(svc, backoff, now_ms);
 	svc->backoff_seen_ms = pool_backoff_until(svc->pool);
 	serve_resume(svc, now_ms);
+	if (svc->drained && !svc->theft.victim && pool_is_closed(svc->pool))
+		crew_give_up(svc, now_ms);
 	if (svc->drained && !svc->idle_told && !svc->attached) {
 		svc->idle_told = true;
 		uplink_idle(svc->uplink, svc->index);
