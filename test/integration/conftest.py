@@ -15,11 +15,10 @@ def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory to test")
     parser.addoption("--rounds", type=float, default=float(os.environ.get("ROUNDS", "1")),
                      help="multiplies the rounds of the stress tests; 10 is the long form")
+    parser.addoption("--keep", action="store_true", help="keep the directory with all logs")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "sanitized: also run against the build with sanitizers")
-    config.addinivalue_line("markers", "root: needs root")
     processes.become_subreaper()
 
 
@@ -30,7 +29,7 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(scope="session")
 def stage(request):
-    made = Stage(request.config.getoption("--build"))
+    made = Stage(request.config.getoption("--build"), request.config.getoption("--keep"))
     if not made.has("dispatcher"):
         made.remove()
         pytest.skip("this build has no dispatcher")
@@ -46,8 +45,9 @@ def rounds(request):
 
 
 @pytest.fixture
-def directory(stage, request):
-    return stage.directory(request.node.name.replace("/", "_")[:80])
+def directory(stage):
+    """A fresh directory with a short name: the path of a unix socket has room for 107 characters."""
+    return stage.fresh_directory()
 
 
 _next_port = 20000 + os.getpid() % 1000 * 10
@@ -78,7 +78,7 @@ def per_worker(stage):
     """How many descriptors supervisor and acceptor hold for each worker, as measured."""
     found = {}
     for procs in (1, 3):
-        where = stage.directory(f"measure-{procs}")
+        where = stage.fresh_directory()
         daemon = Daemon(stage, where, service("measured", f"unix:{where}/sock",
                         IMAGE="dispatcher-echo", MIN_PROCS=procs, MAX_PROCS=3)).start()
         found[procs] = daemon.baseline

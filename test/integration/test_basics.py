@@ -194,9 +194,9 @@ def test_a_worker_runs_as_nobody_unless_told_and_never_as_the_acceptor(run_daemo
     daemon = run_daemon(echo_service(port()), service("rooted", port(), IMAGE="dispatcher-echo",
                                                       USER="root"))
     import pwd
-    acceptor = processes.user_id(daemon.acceptor_pid())
-    assert processes.user_id(daemon.workers("echo")[0]["pid"]) == pwd.getpwnam("nobody").pw_uid
-    assert processes.user_id(daemon.workers("rooted")[0]["pid"]) == 0
+    acceptor = processes.identity(daemon.acceptor_pid())[0]
+    assert processes.identity(daemon.workers("echo")[0]["pid"])[0] == pwd.getpwnam("nobody").pw_uid
+    assert processes.identity(daemon.workers("rooted")[0]["pid"])[0] == 0
     assert acceptor not in (0, pwd.getpwnam("nobody").pw_uid)
 
 

@@ -1,7 +1,9 @@
 """Limits of descriptors, of sources, of memory: what happens at them, and that nothing grows."""
 
+import contextlib
 import resource
 import socket
+import subprocess
 import time
 
 import pytest
@@ -54,33 +56,24 @@ def hold_and_measure(daemon, number, count, pids):
                             seconds=60)
 
 
-@pytest.mark.root
 def test_at_the_descriptor_limit_the_acceptor_rests_and_drops_nobody(run_daemon, port):
     number = port()
     daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo", MIN_PROCS=2, MAX_PROCS=2))
     daemon.expect_errors(r"accept\.paused")
     pid = daemon.acceptor_pid()
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    taken = max(processes.descriptors(pid)) + 1
-    daemon.wait(lambda _: True, "quiet")
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (taken, before[1]))
-    fill_holes(pid, taken)
+    was = processes.limit_descriptors(pid, 3)  # below what it has: not one more
     with clients.Held() as held:
         for _ in range(20):
             held.open(number, served=False)
+        daemon.wait_event("accept.paused")
         used = processes.cpu_seconds(pid)
-        time.sleep(2)
+        time.sleep(2)  # the measure is CPU over time
         assert processes.cpu_seconds(pid) - used < 0.2, "the acceptor spins"
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        assert len(daemon.events("accept.paused")) == 1
+        processes.limit_descriptors(pid, was)
         for sock in held.socks:
             assert clients.is_served(sock, seconds=10)
     assert daemon.service()["lost"] == 0
-
-
-def fill_holes(pid, limit):
-    """The limit is on the number of a new descriptor: no hole below it may be free."""
-    holes = limit - len(processes.descriptors(pid))
-    assert holes <= 1, f"{holes} free numbers below the limit"
 
 
 def test_one_source_may_not_fill_the_pool(run_daemon, port):
@@ -138,6 +131,38 @@ def test_memory_and_descriptors_do_not_grow_with_traffic(run_daemon, port, round
         assert load.wait()["failed"] == {}
     for who, pid in pids.items():
         assert settled_pss(pid) <= before[who] + 64, (who, before[who], settled_pss(pid))
+
+
+@contextlib.contextmanager
+def counting_calls(stage, pid, *symbols):
+    """Yields a dictionary that holds the calls of each symbol in pid once the block has ended."""
+    calls = {}
+    counter = subprocess.Popen([stage.program("count-calls"), str(pid), *symbols], text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert counter.stdout.readline() == "ready\n"
+    try:
+        yield calls
+    finally:
+        output, _ = counter.communicate(timeout=10)
+        calls.update((name, int(count)) for name, count in map(str.split, output.splitlines()))
+
+
+@pytest.mark.root
+def test_a_connection_costs_the_acceptor_no_allocation(run_daemon, port, stage):
+    if not stage.has("count-calls"):
+        pytest.skip("no counter of calls on this architecture")
+    number = port()
+    daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo", MIN_PROCS=2, MAX_PROCS=2,
+                                MAX_CONNS_PER_SOURCE=40, LOG_CONNECTIONS=1))
+    pid = daemon.acceptor_pid()
+    for _ in range(100):  # whatever is made once has been made
+        clients.echo(number)
+    with counting_calls(stage, pid, "malloc", "calloc", "realloc") as calls, clients.Held() as held:
+        for _ in range(20):
+            held.open(number)
+        for _ in range(500):
+            clients.echo(number)
+    assert sum(calls.values()) == 0, calls
 
 
 def test_the_backlog_holds_what_nobody_has_room_for(run_daemon, port):

@@ -58,7 +58,7 @@ def test_output_of_workers_goes_to_the_log_with_their_name(run_daemon, port):
 
 def test_a_log_file_is_written_and_opened_again_at_usr1(run_daemon, port, directory):
     number = port()
-    daemon = run_daemon(talker(number, "remarkable", LOGFILE="talker.log"))
+    daemon = run_daemon(talker(number, "remarkable", LOGFILE="IMTA_LOG:talker.log"))
     path = daemon.directory / "log" / "talker.log"
     clients.echo(number)
     wait_until(lambda: path.exists() and "remarkable" in path.read_text(), "a line in the file")
@@ -75,7 +75,7 @@ def test_a_log_file_is_written_and_opened_again_at_usr1(run_daemon, port, direct
 def test_no_line_is_lost_in_a_rotation_under_load(run_daemon, port):
     number, count = port(), 200
     daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo", LOG_CONNECTIONS=1),
-                        own="LOGFILE=all.log")
+                        own="LOGFILE=IMTA_LOG:all.log")
     path = daemon.directory / "log" / "all.log"
     for turn in range(count):
         clients.echo(number)
@@ -122,10 +122,3 @@ def test_a_full_disk_stops_nobody_and_lost_lines_are_counted(run_daemon, port, d
 
         wait_until(told, "the number of lost lines is told")
         assert daemon.shut_down() == 0
-
-
-def test_debug_topics_are_logged_when_asked(run_daemon, port):
-    number = port()
-    daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo"), own="DEBUG=-1")
-    clients.echo(number)
-    daemon.wait_event("debug", "topic=")

@@ -53,6 +53,7 @@ def test_a_full_pool_holds_and_says_since_when(run_daemon, port):
     with clients.Held() as held:
         held.open(number)
         held.open(number)
+        held.open(number, served=False)
         daemon.wait_event("pool.hold", "service=echo", "connections=2")
         daemon.wait_service(lambda one: one["held_seconds"] > 0, "held_seconds counts")
     daemon.wait_event("pool.release", "service=echo")
@@ -124,8 +125,9 @@ def test_idle_workers_go_until_min_procs_are_left(run_daemon, port):
     daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=5,
                                 MIN_CONNS=1, MAX_CONNS=2, MAX_SHUTDOWN=2, MAX_IDLE_TIME="1s"))
     with clients.Held() as held:
-        for _ in range(5):
+        for count in range(1, 6):
             held.open(number)
+            daemon.settle()
         assert len(daemon.loads()) == 5
     daemon.wait_service(lambda one: len(one["workers"]) == 1, "one worker is left", seconds=15)
     timeline = Timeline(daemon.log(), "echo")

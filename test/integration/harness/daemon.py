@@ -33,6 +33,7 @@ class Daemon:
         self.control_path = directory / "run" / "control.sock"
         self.environment = environment or {}
         self.expected_errors = []
+        self.unsettled = set()  # services that cannot come to rest: their counts are not checked
         self.process, self.supervisor_pid, self.baseline = None, None, None
         self.names = re.findall(r"^\[SERVICE=(.*)\]$", "\n".join(sections), re.M)
         self.write_config(defaults, own, *sections)
@@ -197,9 +198,11 @@ class Daemon:
         """The ledger is consistent: nothing lost or invented, nobody there any more."""
         def quiet(status):
             return all(one["settled"] and one["connections"] == 0 for one in status["services"]
-                       if one["state"] != "failed")
+                       if one["state"] != "failed" and one["name"] not in self.unsettled)
 
         for one in self.wait(quiet, "no connection left")["services"]:
+            if one["name"] in self.unsettled:
+                continue
             assert one["handed"] == one["done"] + one["lost"], f"the counts disagree: {one}"
             assert one["accepted"] == one["handed"] + one["refused"], f"the counts disagree: {one}"
 
@@ -222,6 +225,6 @@ class Daemon:
         for line in self.log().splitlines():
             level = line.split(" ")[1:2]
             known = any(re.search(pattern, line) for pattern in self.expected_errors)
-            if level == ["alert"] or (level == ["error"] and not known):
+            if level in (["alert"], ["error"]) and not known:
                 bad.append(line)
         assert not bad, "in the log:\n" + "\n".join(bad) + "\n" + self.tail()

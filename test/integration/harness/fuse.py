@@ -76,6 +76,9 @@ class SilentFile:
 
     def unmount(self):
         """Whoever is blocked gets an error: the connection is aborted."""
+        if self.device < 0:
+            return
         libc.umount2(self.mount_point.encode(), 1)  # MNT_FORCE aborts what is asked
         libc.umount2(self.mount_point.encode(), 2)
         os.close(self.device)
+        self.device = -1

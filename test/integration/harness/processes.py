@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import subprocess
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -87,8 +88,24 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def user_id(pid):
-    return os.stat(f"/proc/{pid}").st_uid
+def identity(pid):
+    """(user id, group id), as in force."""
+    with open(f"/proc/{pid}/status") as file:
+        words = dict(line.split(":", 1) for line in file)
+    return tuple(int(words[key].split()[1]) for key in ("Uid", "Gid"))
+
+
+def limit_descriptors(pid, soft):
+    """Sets RLIMIT_NOFILE of another process as the user that it runs as: where root lacks
+    CAP_SYS_RESOURCE, only that user may. Returns the soft limit that was."""
+    code = ("import resource as r, sys; pid, soft = map(int, sys.argv[1:]); "
+            "was = r.prlimit(pid, r.RLIMIT_NOFILE); r.prlimit(pid, r.RLIMIT_NOFILE, (soft, was[1])); "
+            "print(was[0])")
+    user, group = identity(pid)
+    become = dict(user=user, group=group, extra_groups=[]) if os.getuid() == 0 else {}
+    run = subprocess.run(["/usr/bin/python3", "-c", code, str(pid), str(soft)], check=True, text=True,
+                         stdout=subprocess.PIPE, **become)
+    return int(run.stdout)
 
 
 def reap():

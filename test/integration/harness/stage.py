@@ -16,8 +16,9 @@ WANTED = ("dispatcher/dispatcher", "dispatcher/dispatcherctl", "worker/dispatche
 class Stage:
     """Copies of the programs of one build directory in self.bin; removed at the end."""
 
-    def __init__(self, build):
-        self.build = pathlib.Path(build).resolve()
+    def __init__(self, build, keep=False):
+        self.keep = keep
+        self.build, self.count = pathlib.Path(build).resolve(), 0
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="dispatcher-test-"))
         self.root.chmod(0o755)
         self.bin = self.root / "bin"
@@ -41,10 +42,14 @@ class Stage:
     def program(self, name):
         return self.bin / name
 
-    def directory(self, name):
-        path = self.root / name
+    def fresh_directory(self):
+        self.count += 1
+        path = self.root / f"t{self.count}"
         path.mkdir(mode=0o755)
         return path
 
     def remove(self):
+        if self.keep:
+            print(f"\nkept: {self.root}")
+            return
         shutil.rmtree(self.root, ignore_errors=True)

@@ -82,11 +82,23 @@ static void overclaims_taken(struct raw *r)
 	raw_ring(r);
 }
 
+static bool owns(const struct raw *r, uint32_t slot)
+{
+	for (unsigned i = 0; i < r->count; i++)
+		if (r->conns[i].slot == slot)
+			return true;
+	return false;
+}
+
 /* Reports somebody else's connection as done. */
 static void claims_foreign(struct raw *r)
 {
+	uint32_t slot = 0;
+
 	serve_until_first(r);
-	page_add_done(r->page, r->conns[0].slot ? 0 : 1);
+	while (owns(r, slot))
+		slot++;
+	page_add_done(r->page, slot);
 	raw_ring(r);
 }
 
@@ -232,9 +244,12 @@ static void blocks_bell(struct raw *r)
 	fcntl(RAW_DOORBELL, F_SETFL, 0);
 }
 
+/* The number is taken by something else, so that no client's socket gets it. */
 static void closes_bell(struct raw *r)
 {
-	close(RAW_DOORBELL);
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	dup2(null, RAW_DOORBELL);
 }
 
 /* --- ending --- */
@@ -248,10 +263,10 @@ static void ignores_term(struct raw *r)
 /* A child of its own in the process group, which a kill must reach too. */
 static void leaves_child(struct raw *r)
 {
-	if (!fork()) {
-		signal(SIGTERM, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	r->deaf = true;
+	if (!fork())
 		sleep_for_ever();
-	}
 }
 
 static void shrinks_page(struct raw *r)
