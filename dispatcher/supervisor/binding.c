@@ -54,12 +54,13 @@ int binding_open(struct binding *b, const struct settings *s, const struct servi
 	if (listener->addr.family != AF_UNIX)
 		return open_tcp(b, (int)svc->backlog);
 	b->path = settings_text(s, listener->path);
-	return unixsock_open(&b->sock, b->path, svc->socket_mode, svc->socket_uid, svc->socket_gid,
-		(int)svc->backlog);
+	return unixsock_open(&b->sock, b->path, UNIXSOCK_DEAD, svc->socket_mode, svc->socket_uid,
+		svc->socket_gid, (int)svc->backlog);
 }
 
 /* A socket filter sees a segment from its TCP header on; byte 13 holds the flags. A connection that is
- * under way needs only its ACK to get in, and that passes (tcp(7) does not tell; the test does). */
+ * under way needs only its ACK to get in, and that passes (tcp(7) does not tell; the test does). Where
+ * filters are refused without root, a backlog of nothing lets at most one more client wait. */
 static void drop_new_syns(int fd)
 {
 	struct sock_filter code[] = {
@@ -71,7 +72,8 @@ static void drop_new_syns(int fd)
 	};
 	struct sock_fprog program = {.len = ARRAY_LEN(code), .filter = code};
 
-	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+		listen(fd, 0);
 }
 
 void binding_stop(struct binding *b)

@@ -83,12 +83,16 @@ static int write_pid_file(const struct rundir *r)
 	return fd < 0 ? -errno : write_pid(fd);
 }
 
-static int open_control(struct rundir *r, const struct settings *s)
+/* Within RUN_DIR, whose lock we hold, a socket that is still served belongs to an acceptor that lost
+ * its supervisor; it serves on, but who asks for the dispatcher shall find us. */
+static int open_control(struct rundir *r, const struct settings *s, const char *dir)
 {
-	bool group = s->admin_gid != SETTINGS_NO_ID;
+	bool inside = strncmp(r->control_path, dir, strlen(dir)) == 0 &&
+		r->control_path[strlen(dir)] == '/';
+	uint32_t mode = s->admin_gid != SETTINGS_NO_ID ? 0660 : 0600;
 
-	return unixsock_open(&r->control, r->control_path, group ? 0660 : 0600, SETTINGS_NO_ID,
-		s->admin_gid, CONTROL_BACKLOG);
+	return unixsock_open(&r->control, r->control_path, inside ? UNIXSOCK_OURS : UNIXSOCK_DEAD,
+		mode, SETTINGS_NO_ID, s->admin_gid, CONTROL_BACKLOG);
 }
 
 int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
@@ -115,7 +119,7 @@ int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 	}
 	if (!answer) {
 		*ret_what = r->control_path;
-		answer = open_control(r, s);
+		answer = open_control(r, s, dir);
 	}
 	if (answer)
 		rundir_close(r);

@@ -21,8 +21,8 @@ static int set_path(struct sockaddr_un *sa, const char *path, const char *suffix
 	return len >= (int)sizeof(sa->sun_path) ? -ENAMETOOLONG : 0;
 }
 
-/* 0: nothing there, or a socket that nobody serves. */
-static int probe(const char *path)
+/* 0: nothing there, or a socket that may be replaced. */
+static int probe(const char *path, enum unixsock_former former)
 {
 	OWNS_FD int fd = -1;
 	struct sockaddr_un sa;
@@ -35,6 +35,8 @@ static int probe(const char *path)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
+	if (former == UNIXSOCK_OURS)
+		return 0;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
@@ -91,11 +93,11 @@ static int place(struct unixsock *s, int fd, const char *path, uint32_t mode, ui
 	return bad;
 }
 
-int unixsock_open(struct unixsock *s, const char *path, uint32_t mode, uint32_t uid, uint32_t gid,
-	int backlog)
+int unixsock_open(struct unixsock *s, const char *path, enum unixsock_former former, uint32_t mode,
+	uint32_t uid, uint32_t gid, int backlog)
 {
 	OWNS_FD int fd = -1;
-	int bad = probe(path);
+	int bad = probe(path, former);
 
 	s->fd = -1;
 	if (bad)

@@ -12,10 +12,16 @@ struct unixsock {
 	ino_t ino; /* of the path, so that no other's socket is ever removed */
 };
 
+/* Whose socket may stand at the path already. */
+enum unixsock_former {
+	UNIXSOCK_DEAD,	/* replace one that nobody serves */
+	UNIXSOCK_OURS, /* replace any: the place is ours alone */
+};
+
 /* uid and gid: SETTINGS_NO_ID stays as it is. 0; -EADDRINUSE: somebody serves there; -EEXIST: something
  * stands there that is no socket; -ENAMETOOLONG; or another -errno. */
-int unixsock_open(struct unixsock *s, const char *path, uint32_t mode, uint32_t uid, uint32_t gid,
-	int backlog);
+int unixsock_open(struct unixsock *s, const char *path, enum unixsock_former former, uint32_t mode,
+	uint32_t uid, uint32_t gid, int backlog);
 void unixsock_unlink(struct unixsock *s, const char *path); /* new clients find nothing; fd stays */
 void unixsock_close(struct unixsock *s, const char *path);
 
