@@ -21,6 +21,7 @@
 
 #define STOP_LIMIT_MS 2000
 #define FILE_MODE 0640
+#define DETACHED_MAX 256 /* workers that may end while no logger runs before words are lost */
 
 struct sink {
 	struct news news;
@@ -39,6 +40,7 @@ struct logs {
 	uint32_t *of_service;
 	struct log_source sources; /* head of a ring */
 	struct log_source own, acceptors;
+	unsigned detached_count;
 	int own_out, acceptor_out;
 	struct news end;
 	struct child *child;
@@ -65,11 +67,14 @@ static int say_sink(struct news *news, int fd)
 
 static int say_source(struct news *news, int fd)
 {
-	const struct log_source *source = (const struct log_source *)news;
+	struct log_source *source = (struct log_source *)news;
 	struct log_record r = {.order = LOG_SOURCE, .number = source->sink, .pid = source->pid};
+	int answer;
 
 	memcpy(r.label, source->label, sizeof(r.label));
-	return chan_send(fd, &r, sizeof(r), &source->fd, 1);
+	answer = chan_send(fd, &r, sizeof(r), &source->fd, 1);
+	source->said = !answer;
+	return answer;
 }
 
 static int say_end(struct news *news, int fd)
@@ -186,7 +191,8 @@ static void announce_all(struct logs *logs)
 	for (uint32_t i = 0; i < logs->sink_count; i++)
 		outlet_push(&logs->outlet, &logs->sinks[i].news);
 	for (struct log_source *s = logs->sources.next; s != &logs->sources; s = s->next)
-		outlet_push(&logs->outlet, &s->news);
+		if (!s->said)
+			outlet_push(&logs->outlet, &s->news);
 }
 
 static int start_logger(struct logs *logs)
@@ -216,6 +222,13 @@ void logs_start(struct logs *logs)
 		timer_in(logs->timer, backoff_died(&logs->backoff, now));
 }
 
+/* Whatever the dead logger had must be told to the next one. */
+static void forget_said(struct logs *logs)
+{
+	for (struct log_source *s = logs->sources.next; s != &logs->sources; s = s->next)
+		s->said = s->said && s->detached;
+}
+
 static void gone(struct logs *logs)
 {
 	logs->stopping = false;
@@ -230,6 +243,7 @@ static void on_child(void *user, int status)
 
 	logs->child = NULL;
 	outlet_close(&logs->outlet);
+	forget_said(logs);
 	if (logs->stopping) {
 		gone(logs);
 		return;
@@ -296,6 +310,7 @@ uint32_t logs_sink(const struct logs *logs, uint32_t service)
 void logs_add(struct logs *logs, struct log_source *source)
 {
 	source->news.say = say_source;
+	source->said = false;
 	source->prev = logs->sources.prev;
 	source->next = &logs->sources;
 	source->prev->next = source;
@@ -303,14 +318,62 @@ void logs_add(struct logs *logs, struct log_source *source)
 	outlet_push(&logs->outlet, &source->news);
 }
 
-void logs_remove(struct logs *logs, struct log_source *source)
+static void unlink_source(struct logs *logs, struct log_source *source)
 {
-	if (!source->next)
-		return;
 	outlet_forget(&logs->outlet, &source->news);
 	source->prev->next = source->next;
 	source->next->prev = source->prev;
 	source->next = source->prev = NULL;
+}
+
+static void free_detached(struct logs *logs, struct log_source *source)
+{
+	unlink_source(logs, source);
+	base_close(&source->fd);
+	free(source);
+	logs->detached_count--;
+}
+
+/* Frees the detached ones that the logger has by now; with `all`, every one. */
+static void free_all_detached(struct logs *logs, bool all)
+{
+	struct log_source *next;
+
+	for (struct log_source *s = logs->sources.next; s != &logs->sources; s = next) {
+		next = s->next;
+		if (s->detached && (all || s->said))
+			free_detached(logs, s);
+	}
+}
+
+/* The last words of a worker that ended while the logger was not there. */
+static void detach(struct logs *logs, const struct log_source *source)
+{
+	struct log_source *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return;
+	*copy = *source;
+	copy->news = (struct news){0};
+	copy->detached = true;
+	copy->fd = fcntl(source->fd, F_DUPFD_CLOEXEC, 3);
+	if (copy->fd < 0) {
+		free(copy);
+		return;
+	}
+	logs->detached_count++;
+	logs_add(logs, copy);
+}
+
+void logs_remove(struct logs *logs, struct log_source *source)
+{
+	if (!source->next)
+		return;
+	if (logs->detached_count)
+		free_all_detached(logs, false);
+	if (!source->said && logs->detached_count < DETACHED_MAX)
+		detach(logs, source);
+	unlink_source(logs, source);
 }
 
 static int add_own(struct logs *logs, struct log_source *source, int *ret_out)
@@ -370,6 +433,7 @@ struct logs *logs_free(struct logs *logs)
 {
 	if (!logs)
 		return NULL;
+	free_all_detached(logs, true);
 	outlet_deinit(&logs->outlet);
 	timer_free(logs->timer);
 	copy_rest(logs->own.fd);

@@ -259,6 +259,8 @@ static void a_childs_life_does_not_end_with_its_worker(void **state)
 	rig_run(&rig, 0, &worker);
 	assert_int_equal(kill(-group, 0), 0);
 	assert_int_equal(kill(-group, SIGKILL), 0);
+	while (kill(-group, 0) == 0) /* an orphan of the supervisor, which reaps it */
+		sched_yield();
 	await_exit(&worker);
 	kill(-worker.r.pid, SIGKILL);
 	rig_drop(&worker);
@@ -304,6 +306,21 @@ static void lines_of_a_worker_are_copied_with_its_name_and_escaped(void **state)
 	rig_await_output(&rig, "text=second\tline \\x1b[31m\n");
 	rig_await_output(&rig, "text=third line\n");
 	rig_drop(&worker);
+	stop();
+}
+
+static void last_words_are_not_lost_while_there_is_no_logger(void **state)
+{
+	struct rig_news worker;
+
+	begin("lines", "");
+	assert_int_equal(kill(rig_child(&rig, "logger"), SIGKILL), 0);
+	rig_run(&rig, 0, &worker);
+	await_exit(&worker);
+	settle(&worker);
+	rig_await_output(&rig, "worker=one/1 pid=");
+	rig_await_output(&rig, "text=first line\n");
+	rig_await_output(&rig, "text=third line\n");
 	stop();
 }
 
@@ -539,6 +556,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_childs_life_does_not_end_with_its_worker),
 		RIG_TEST(an_image_that_cannot_be_run_fails_the_service),
 		RIG_TEST(lines_of_a_worker_are_copied_with_its_name_and_escaped),
+		RIG_TEST(last_words_are_not_lost_while_there_is_no_logger),
 		RIG_TEST(a_service_may_have_a_log_of_its_own_that_can_be_rotated),
 		RIG_TEST(a_thousand_lives_leave_nothing_behind),
 		RIG_TEST(unread_offers_of_a_dead_worker_reach_another),
