@@ -10,6 +10,7 @@
 #include "dispatcher/supervisor/title.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -102,6 +103,18 @@ static int run_supervisor(const char *path, int argc, char **argv)
 	return supervisor_main(&options);
 }
 
+/* Whoever starts us with one of these closed shall not get a log line into a socket. */
+static void open_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 struct command {
 	const char *config;
 	bool checks, helps, tells_version;
@@ -135,6 +148,7 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strncmp(argv[1], ROLE_OPTION, strlen(ROLE_OPTION)) == 0)
 		return run_role(role_named(argv[1] + strlen(ROLE_OPTION)), argc, argv);
+	open_standard_descriptors();
 	if (parse(&c, argc, argv)) {
 		fprintf(stderr, "Try 'dispatcher --help'.\n");
 		return EXIT_USAGE;

@@ -132,6 +132,7 @@ static void settle_process(struct sv *sv)
 	raise_descriptors(sv);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 	umask(022);
 	if (score >= 0 && geteuid() == 0)
 		dprintf(score, SUPERVISOR_OOM_SCORE);
