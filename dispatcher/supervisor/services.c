@@ -30,6 +30,7 @@ struct service {
 	struct binding *bindings; /* one for each listener of the settings */
 	uint32_t open_count;
 	uint32_t said; /* records of the present state that the acceptor has; 0: none */
+	bool listeners_said; /* and it has every listener, also from the state before */
 	uint64_t deadline_ms;
 	struct timer *retry;
 	char why[LINK_TEXT_BYTES];
@@ -84,10 +85,11 @@ static int say_listener(struct service *svc, uint32_t index, int fd)
 	return link_send(fd, &r, &svc->bindings[index].sock.fd, 1);
 }
 
-/* A closing service whose listeners are still there names them too: a new acceptor has to drain them. */
+/* A closing service whose listeners are still there names them to a new acceptor, which has to drain
+ * them; who has them gets them no second time, or a port would stay open in an unread message. */
 static bool has_listeners_to_say(const struct service *svc)
 {
-	return svc->state == LINK_OPEN || svc->state == LINK_CLOSING;
+	return (svc->state == LINK_OPEN || svc->state == LINK_CLOSING) && !svc->listeners_said;
 }
 
 static int say_service(struct news *news, int fd)
@@ -103,6 +105,7 @@ static int say_service(struct news *news, int fd)
 		if (answer)
 			return answer;
 	}
+	svc->listeners_said |= records > 1;
 	return 0;
 }
 
@@ -111,6 +114,7 @@ static void close_listeners(struct service *svc)
 	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
 		binding_close(&svc->bindings[i]);
 	svc->open_count = 0;
+	svc->listeners_said = false;
 }
 
 /* The same reason as before is not logged again: why may have grown by who holds the port. */
@@ -334,6 +338,8 @@ bool services_all_closed(const struct services *all)
 
 void services_announce(struct services *all)
 {
-	for (uint32_t i = 0; i < all->count; i++)
+	for (uint32_t i = 0; i < all->count; i++) {
+		all->services[i].listeners_said = false;
 		service_announce(&all->services[i]);
+	}
 }

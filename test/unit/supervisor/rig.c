@@ -425,10 +425,26 @@ int rig_connect(unsigned port)
 {
 	struct sockaddr_in sa = loopback(port);
 	OWNS_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval patience = {.tv_sec = 2};
 
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return -errno;
 	return base_steal_fd(&fd);
+}
+
+/* A port that drops SYNs lets connect() wait for its patience. */
+void rig_await_refusal(unsigned port)
+{
+	uint64_t deadline = clock_mono_ms() + PATIENCE_MS;
+	int answer;
+
+	do {
+		answer = rig_connect(port);
+		if (answer >= 0)
+			close(answer);
+	} while (answer != -ECONNREFUSED && clock_mono_ms() < deadline);
+	assert_int_equal(answer, -ECONNREFUSED);
 }
 
 int rig_listen(unsigned port)

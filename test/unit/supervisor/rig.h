@@ -56,7 +56,8 @@ unsigned rig_settled_fds(const struct rig *rig, unsigned wanted); /* once they a
 unsigned rig_zombies(const struct rig *rig);			  /* children of the supervisor */
 pid_t rig_child(const struct rig *rig, const char *title);	  /* by a word of its title */
 int rig_listen(unsigned port);
-int rig_connect(unsigned port); /* a connected socket to 127.0.0.1, or -errno */
+int rig_connect(unsigned port); /* a connected socket to 127.0.0.1, or -errno; 2 s at most */
+void rig_await_refusal(unsigned port); /* until nobody listens there, 5 s at most */
 unsigned rig_free_port(void);
 
 #endif
