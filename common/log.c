@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define LINE_BYTES 1024
 
@@ -237,4 +238,13 @@ const char *log_quote(const char *text, char ret_quoted[LOG_QUOTE_BYTES])
 	*out++ = '"';
 	*out = '\0';
 	return ret_quoted;
+}
+
+const char *log_status(int status, char ret_text[LOG_STATUS_BYTES])
+{
+	if (WIFSIGNALED(status))
+		snprintf(ret_text, LOG_STATUS_BYTES, "signal:%s", sigabbrev_np(WTERMSIG(status)));
+	else
+		snprintf(ret_text, LOG_STATUS_BYTES, "exit:%d", WEXITSTATUS(status));
+	return ret_text;
 }

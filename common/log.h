@@ -69,6 +69,10 @@ void log_debug(enum log_topic topic, const char *format, ...) PRINTF_LIKE(2, 3);
 #define LOG_QUOTE_BYTES 520
 const char *log_quote(const char *text, char ret_quoted[LOG_QUOTE_BYTES]);
 
+/* How a process ended, of a status of waitpid(2): "exit:3", "signal:KILL". */
+#define LOG_STATUS_BYTES 40
+const char *log_status(int status, char ret_text[LOG_STATUS_BYTES]);
+
 /* Formats the part before key=value: "TIME LEVEL EVENT". Returns its length. */
 size_t log_head(enum log_event event, uint64_t wall_ms, char *ret_text, size_t size);
 

@@ -134,6 +134,12 @@ static const struct schema_option options[] = {
 		.doc = "The worker's umask, in octal."},
 	{"NICE", NULL, SCHEMA_NICE, DEFAULTS, OF(nice), .initial = "0",
 		.doc = "The worker's nice value, -20 to 19."},
+	{"SCHED_BATCH", NULL, SCHEMA_BOOL, DEFAULTS, OF(sched_batch), .initial = "1",
+		.doc = "1: a worker that gets a connection or data does not interrupt who computes on "
+		       "its CPU, but runs when its turn comes (sched(7), SCHED_BATCH): more "
+		       "connections a second when the CPUs are busy, no difference when one is idle. "
+		       "0: for services where a millisecond counts more. Commands that "
+		       "dispatcher-exec runs are never batch processes."},
 	{"LIMIT_AS", NULL, SCHEMA_RLIMIT_SIZE, DEFAULTS, LIMIT(RLIMIT_AS), .min = 1, ANY_SIZE,
 		.doc = "Address space of a worker."},
 	{"LIMIT_CORE", NULL, SCHEMA_RLIMIT_SIZE, DEFAULTS, LIMIT(RLIMIT_CORE), ANY_SIZE,

@@ -48,7 +48,7 @@ struct service_settings {
 	uint8_t enabled; /* 0: ENABLE=0 or PORT=0 */
 	uint8_t adapter; /* enum settings_adapter */
 	uint8_t log_connections;
-	uint8_t reserved;
+	uint8_t sched_batch;
 	uint32_t debug;
 
 	/* pool; times in milliseconds, 0 = no limit where a limit may be absent */

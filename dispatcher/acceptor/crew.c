@@ -11,7 +11,6 @@
 #include "common/log.h"
 
 #include <string.h>
-#include <sys/wait.h>
 
 /* Workers of a take-over answer within a millisecond. Who is stopped or hangs is not waited for. */
 #define SETTLE_MS 100
@@ -57,14 +56,10 @@ void crew_came(struct service *svc, const struct link_record *r, const int fds[3
 static void log_exit(struct service *svc, struct slot *s, uint32_t lost, uint64_t now_ms)
 {
 	const struct pool_worker *w = service_pool_worker(s);
-	char status[40];
+	char status[LOG_STATUS_BYTES];
 
-	if (WIFSIGNALED(s->status))
-		snprintf(status, sizeof(status), "signal:%s", sigabbrev_np(WTERMSIG(s->status)));
-	else
-		snprintf(status, sizeof(status), "exit:%d", WEXITSTATUS(s->status));
 	log_event(EV_WORKER_EXIT, "worker=%s/%u pid=%d status=%s lived_ms=%llu reason=%s served=%llu lost=%u",
-		svc->name, s->serial, s->pid, status, (unsigned long long)(now_ms - s->book->created_ms),
+		svc->name, s->serial, s->pid, log_status(s->status, status), (unsigned long long)(now_ms - s->book->created_ms),
 		pool_reason_name(w->reason), (unsigned long long)s->book->done, lost);
 }
 

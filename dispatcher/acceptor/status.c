@@ -10,7 +10,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 static json_t *time_text(uint64_t wall_ms)
 {
@@ -160,17 +159,13 @@ static json_t *last_exit(const struct service *svc)
 {
 	const struct ledger_service *b = svc->book;
 	json_t *o;
-	char status[40];
+	char status[LOG_STATUS_BYTES];
 
 	if (!b->last_exit_wall_ms)
 		return json_null();
-	if (WIFSIGNALED(b->last_status))
-		snprintf(status, sizeof(status), "signal:%s", sigabbrev_np(WTERMSIG(b->last_status)));
-	else
-		snprintf(status, sizeof(status), "exit:%d", WEXITSTATUS(b->last_status));
 	o = json_object();
 	json_object_set_new(o, "worker", worker_id(svc, b->last_serial));
-	json_object_set_new(o, "status", json_string(status));
+	json_object_set_new(o, "status", json_string(log_status(b->last_status, status)));
 	json_object_set_new(o, "at", time_text(b->last_exit_wall_ms));
 	return o;
 }

@@ -82,8 +82,9 @@ static bool move(struct service *svc, struct slot *victim, uint32_t conn, uint32
 static uint32_t apply(struct service *svc, struct slot *victim, const struct link_loot *loot,
 	uint32_t ret_counts[LINK_TARGETS])
 {
-	uint32_t count = MIN(atomic_load(&loot->count), (uint32_t)LINK_STOLEN_MAX), moved = 0;
+	uint32_t count = atomic_load(&loot->count), moved = 0;
 
+	count = MIN(count, (uint32_t)LINK_STOLEN_MAX);
 	for (uint32_t i = 0; i < count; i++) {
 		if (!move(svc, victim, loot->moved[i].conn, loot->moved[i].target))
 			continue;

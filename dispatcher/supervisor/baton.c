@@ -160,6 +160,7 @@ static void on_child(void *user, int status)
 {
 	struct baton *b = user;
 	uint64_t again_ms = 0;
+	char text[LOG_STATUS_BYTES];
 
 	b->child = NULL;
 	take_orders(b);
@@ -170,7 +171,7 @@ static void on_child(void *user, int status)
 	}
 	if (!b->up || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		again_ms = backoff_died(&b->backoff, clock_mono_ms());
-	log_event(EV_ACCEPTOR_EXIT, "pid=%d status=%d again_ms=%llu", b->pid, status,
+	log_event(EV_ACCEPTOR_EXIT, "pid=%d status=%s again_ms=%llu", b->pid, log_status(status, text),
 		(unsigned long long)again_ms);
 	if (again_ms)
 		timer_in(b->timer, again_ms);

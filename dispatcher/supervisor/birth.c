@@ -65,6 +65,7 @@ static void set_identity(const struct birth *b, struct launch *l)
 	l->group_count = svc->groups.count;
 	l->umask = svc->umask;
 	l->nice = svc->nice;
+	l->batch = svc->sched_batch;
 	l->image = settings_text(b->settings, svc->image);
 	l->directory = settings_text(b->settings, svc->working_directory);
 }

@@ -7,6 +7,7 @@
 #include "dispatcher/supervisor/spec.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <string.h>
@@ -117,6 +118,10 @@ static void set_limits(const struct spec *spec)
 
 static void set_priority(const struct spec *spec)
 {
+	const struct sched_param none = {0};
+
+	if (spec->batch && sched_setscheduler(0, SCHED_BATCH, &none) < 0)
+		fail(spec, "sched_setscheduler");
 	if (spec->nice && setpriority(PRIO_PROCESS, 0, spec->nice) < 0)
 		fail(spec, "setpriority");
 }

@@ -51,6 +51,7 @@ static void put_spec(FILE *out, const struct launch *l, bool reports)
 		.group_count = l->group_count,
 		.umask = l->umask,
 		.nice = l->nice,
+		.batch = l->batch,
 		.oom_score_adj = l->oom_score_adj,
 		.argc = 1 + count_texts(l->arguments),
 		.envc = 1 + count_texts(l->environment)};

@@ -22,6 +22,7 @@ struct launch {
 	uint32_t group_count;
 	uint32_t umask;
 	int nice, oom_score_adj;
+	bool batch; /* SCHED_BATCH */
 	struct spec_limit limits[SETTINGS_LIMITS];
 	const int *fds; /* become 0, 1, ...; borrowed */
 	unsigned fd_count;

@@ -240,6 +240,7 @@ static void gone(struct logs *logs)
 static void on_child(void *user, int status)
 {
 	struct logs *logs = user;
+	char text[LOG_STATUS_BYTES];
 
 	logs->child = NULL;
 	outlet_close(&logs->outlet);
@@ -248,7 +249,7 @@ static void on_child(void *user, int status)
 		gone(logs);
 		return;
 	}
-	log_event(EV_LOGGER_EXIT, "pid=%d status=%d", logs->pid, status);
+	log_event(EV_LOGGER_EXIT, "pid=%d status=%s", logs->pid, log_status(status, text));
 	timer_in(logs->timer, backoff_died(&logs->backoff, clock_mono_ms()));
 }
 

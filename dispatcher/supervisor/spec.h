@@ -25,6 +25,7 @@ struct spec {
 	uint32_t uid, gid, group_count;
 	uint32_t umask;
 	int32_t nice;
+	uint32_t batch; /* 1: SCHED_BATCH */
 	int32_t oom_score_adj;
 	uint32_t argc, envc;
 	struct spec_limit limits[SETTINGS_LIMITS]; /* index RLIMIT_... */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -70,6 +71,7 @@ static int keep_environment(struct exec *e)
 
 static void set_attributes(posix_spawnattr_t *a)
 {
+	const struct sched_param ordinary = {0};
 	sigset_t none, all;
 
 	sigemptyset(&none);
@@ -77,8 +79,10 @@ static void set_attributes(posix_spawnattr_t *a)
 	posix_spawnattr_init(a);
 	posix_spawnattr_setsigmask(a, &none);
 	posix_spawnattr_setsigdefault(a, &all);
-	posix_spawnattr_setflags(
-		a, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setschedpolicy(a, SCHED_OTHER);
+	posix_spawnattr_setschedparam(a, &ordinary);
+	posix_spawnattr_setflags(a, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+		POSIX_SPAWN_SETSCHEDULER);
 }
 
 static int on_start(struct worker *w)
