@@ -1,6 +1,6 @@
-/* A ring of slots per bucket and a two-level bit map of the buckets that are not empty. The pool has one
- * bucket per load, and once more as many for spent workers, so that "least loaded, spent ones last"
- * is simply the lowest bucket. */
+/* A ring of slots per bucket and a two-level bit map of the buckets that are not empty. The pool
+ * has one bucket per load, and once more as many for spent workers, so that "least loaded, spent
+ * ones last" is simply the lowest bucket. */
 #include "dispatcher/policy/byload.h"
 
 #include "common/base.h"
@@ -80,7 +80,8 @@ uint32_t byload_first(const struct byload *b)
 		if (!b->top[i])
 			continue;
 		word = i * 64 + (uint32_t)__builtin_ctzll(b->top[i]);
-		return b->links[b->slots + word * 64 + (uint32_t)__builtin_ctzll(b->used[word])].next;
+		return b->links[b->slots + word * 64 + (uint32_t)__builtin_ctzll(b->used[word])]
+			.next;
 	}
 	return BYLOAD_NONE;
 }

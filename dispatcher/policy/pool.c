@@ -1,7 +1,7 @@
 /* Memory, sums and questions of a pool; facts are pool_facts.c's, decisions pool_next.c's.
  *
- * Every change of a slot stands between pool_change() and pool_changed(), which take the slot out of
- * all sums and put it back, so that no sum can be forgotten and no question needs a walk. */
+ * Every change of a slot stands between pool_change() and pool_changed(), which take the slot out
+ * of all sums and put it back, so that no sum can be forgotten and no question needs a walk. */
 #include "dispatcher/policy/pool_inner.h"
 
 #include "common/base.h"
@@ -10,11 +10,13 @@
 
 static const unsigned may_follow[POOL_STATES] = {
 	[POOL_FREE] = BIT(POOL_STARTING) | BIT(POOL_SERVING) | BIT(POOL_SUSPECT) |
-		BIT(POOL_RETIRING) | BIT(POOL_KILLED), /* all but STARTING: adopted */
+		      BIT(POOL_RETIRING) | BIT(POOL_KILLED), /* all but STARTING: adopted */
 	[POOL_STARTING] = BIT(POOL_SERVING) | BIT(POOL_RETIRING) | BIT(POOL_KILLED) |
-		BIT(POOL_EXITED) | BIT(POOL_FREE),
-	[POOL_SERVING] = BIT(POOL_SUSPECT) | BIT(POOL_RETIRING) | BIT(POOL_KILLED) | BIT(POOL_EXITED),
-	[POOL_SUSPECT] = BIT(POOL_SERVING) | BIT(POOL_RETIRING) | BIT(POOL_KILLED) | BIT(POOL_EXITED),
+			  BIT(POOL_EXITED) | BIT(POOL_FREE),
+	[POOL_SERVING] =
+		BIT(POOL_SUSPECT) | BIT(POOL_RETIRING) | BIT(POOL_KILLED) | BIT(POOL_EXITED),
+	[POOL_SUSPECT] =
+		BIT(POOL_SERVING) | BIT(POOL_RETIRING) | BIT(POOL_KILLED) | BIT(POOL_EXITED),
 	[POOL_RETIRING] = BIT(POOL_KILLED) | BIT(POOL_EXITED),
 	[POOL_KILLED] = BIT(POOL_EXITED),
 	[POOL_EXITED] = BIT(POOL_FREE),
@@ -58,8 +60,8 @@ size_t pool_bytes(const struct pool_limits *limits)
 	size_t slots = pool_slots(limits);
 
 	return aligned(sizeof(struct pool)) + aligned(slots * sizeof(struct pool_slot)) +
-		aligned(byload_bytes((uint32_t)slots, 2 * l.max_conns)) +
-		slots * l.max_handoffs * sizeof(struct offered_batch);
+	       aligned(byload_bytes((uint32_t)slots, 2 * l.max_conns)) +
+	       slots * l.max_handoffs * sizeof(struct offered_batch);
 }
 
 void pool_forget_slot(struct pool *p, struct pool_slot *s)
@@ -85,8 +87,11 @@ struct pool *pool_init(void *memory, const struct pool_limits *limits, uint64_t 
 	char *at = (char *)memory + aligned(sizeof(*p));
 	struct offered_batch *ring;
 
-	*p = (struct pool){.limits = sane(limits), .slots = pool_slots(limits), .now_ms = now_ms,
-		.look_ms = POOL_NEVER, .close_ms = POOL_NEVER};
+	*p = (struct pool){.limits = sane(limits),
+		.slots = pool_slots(limits),
+		.now_ms = now_ms,
+		.look_ms = POOL_NEVER,
+		.close_ms = POOL_NEVER};
 	p->near_life = near_life(&p->limits);
 	p->slot = (struct pool_slot *)at;
 	at += aligned(p->slots * sizeof(struct pool_slot));
@@ -165,7 +170,7 @@ static void sum_plain(struct pool *p, const struct pool_slot *s, uint32_t sign)
 static bool is_plain(const struct pool *p, const struct pool_slot *s)
 {
 	return pool_takes(s) && s->w.life < p->near_life && s->age == POOL_FRESH && !s->hasty &&
-		!s->leaving && !s->idle_long;
+	       !s->idle_long;
 }
 
 void pool_change(struct pool *p, struct pool_slot *s)
@@ -182,24 +187,17 @@ void pool_change_load(struct pool *p, const struct pool_slot *s)
 		sum(p, s, (uint32_t)-1);
 }
 
-/* Keeps the slot in its bucket. It moves to the front only when it was used, so that a worker that
- * merely reads its offers does not push in front of its equals. */
-static void place(struct pool *p, const struct pool_slot *s, uint32_t bucket, bool used)
+/* Keeps the slot in its bucket, or in none. As a connection given or finished changes the load, it
+ * puts the worker first among its new equals; one that merely reads its offers stays where it is.
+ * Behind all its equals is a worker that was never used. */
+static void place(struct pool *p, const struct pool_slot *s, bool fits, uint32_t bucket)
 {
 	uint32_t slot = (uint32_t)(s - p->slot);
 
-	if (used || byload_bucket(&p->byload, slot) != bucket)
+	if (!fits)
+		byload_drop(&p->byload, slot);
+	else if (byload_bucket(&p->byload, slot) != bucket)
 		byload_put(&p->byload, slot, bucket, s->w.life > 0);
-}
-
-static void place_or_drop(struct pool *p, const struct pool_slot *s, bool used)
-{
-	uint32_t bucket = s->w.load + (is_spent(p, s) ? p->limits.max_conns : 0);
-
-	if (pool_takes(s) && has_room(p, s))
-		place(p, s, bucket, used);
-	else
-		byload_drop(&p->byload, (uint32_t)(s - p->slot));
 }
 
 void pool_forget_heir(struct pool *p, struct pool_slot *s)
@@ -212,19 +210,20 @@ void pool_forget_heir(struct pool *p, struct pool_slot *s)
 
 		pool_change(p, leaver);
 		leaver->heir = POOL_NOBODY;
-		pool_changed(p, leaver, false);
+		pool_changed(p, leaver);
 	}
 	s->heir_of = POOL_NOBODY;
 }
 
-/* When a worker that says goodbye is to be told so more plainly: TERM first, but a liar is killed. */
+/* When a worker that says goodbye is told so more plainly: TERM first, but a liar is killed. */
 static uint64_t retiring_deadline(const struct pool *p, const struct pool_slot *s)
 {
 	const struct pool_limits *l = &p->limits;
 	uint64_t at_ms = MIN(pool_after(s->w.retired_ms, l->drain_ms), p->close_ms);
 
 	if (!s->w.load)
-		at_ms = MIN(at_ms, pool_after(MAX(s->w.retired_ms, s->w.idle_since_ms), l->kill_ms));
+		at_ms = MIN(
+			at_ms, pool_after(MAX(s->w.retired_ms, s->w.idle_since_ms), l->kill_ms));
 	if (s->termed)
 		at_ms = pool_after(s->termed_ms, l->kill_ms);
 	if (s->w.reason == POOL_FALSE_REPORT)
@@ -257,35 +256,34 @@ static void conclude(struct pool *p, struct pool_slot *s)
 		pool_forget_heir(p, s);
 	}
 	s->w.wants_rest = s->w.state == POOL_SERVING && s->stage == POOL_LIMIT;
-	s->w.wants_reason = !s->w.wants_rest ? POOL_NO_REASON :
-		by_life == POOL_LIMIT	     ? POOL_SPENT : POOL_OLD;
+	s->w.wants_reason = !s->w.wants_rest        ? POOL_NO_REASON
+			    : by_life == POOL_LIMIT ? POOL_SPENT
+						    : POOL_OLD;
 	s->w.deadline_ms = deadline_of(p, s);
 	pool_look_at(p, s->w.deadline_ms);
 }
 
-static void changed(struct pool *p, struct pool_slot *s, bool used)
+static void changed(struct pool *p, struct pool_slot *s)
 {
 	conclude(p, s);
 	s->plain = is_plain(p, s);
 	p->calm = false;
 	sum(p, s, 1);
-	place_or_drop(p, s, used);
+	place(p, s, pool_takes(s) && has_room(p, s),
+		s->w.load + (is_spent(p, s) ? p->limits.max_conns : 0));
 }
 
-void pool_changed(struct pool *p, struct pool_slot *s, bool used)
+void pool_changed(struct pool *p, struct pool_slot *s)
 {
 	if (!s->plain) {
-		changed(p, s, used);
+		changed(p, s);
 	} else if (s->hasty || s->w.life >= p->near_life) {
 		p->sums.count[POOL_SERVING]--; /* what pool_change_load() left in */
 		p->sums.taking--;
-		changed(p, s, used);
+		changed(p, s);
 	} else {
 		sum_plain(p, s, 1);
-		if (has_room(p, s))
-			place(p, s, s->w.load, used);
-		else
-			byload_drop(&p->byload, (uint32_t)(s - p->slot));
+		place(p, s, has_room(p, s), s->w.load);
 	}
 }
 

@@ -1,14 +1,14 @@
 /* Facts: what has happened to a pool.
  *
- * Whatever only time changes (too old, idle for long, offers unread for too long) is a mark in the slot
- * that pool_next.c sets when it looks at the clock; a fact says with pool_look_at() by when it must.
- * The three facts of every connection (given, taken, done) say the exact moment; a rare fact just has
- * the clock looked at now. */
+ * Whatever only time changes (too old, idle for long, offers unread for too long) is a mark in the
+ * slot that pool_next.c sets when it looks at the clock; a fact says with pool_look_at() by when it
+ * must. The three facts of every connection (given, taken, done) say the exact moment; a rare fact
+ * just has the clock looked at now. */
 #include "dispatcher/policy/pool_inner.h"
 
 #include "common/base.h"
 
-#define ASK_AGAIN_MS 100 /* after a theft from a dead worker that brought nothing */
+#define ASK_AGAIN_MS   100 /* after a theft from a dead worker that brought nothing */
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 60000
 
@@ -34,7 +34,8 @@ static struct pool_slot *begin_load(struct pool *p, uint32_t slot, uint64_t now_
 	return s;
 }
 
-/* As begin() when slot is in one of the states (bits), else NULL: the fact comes too late to matter. */
+/* As begin() when slot is in one of the states (bits), else NULL: the fact comes too late to
+ * matter. */
 static struct pool_slot *begin_if(struct pool *p, uint32_t slot, unsigned states, uint64_t now_ms)
 {
 	ASSERT(slot < p->slots);
@@ -46,8 +47,8 @@ static bool is_live(const struct pool_slot *s)
 	return s->w.state != POOL_FREE && s->w.state != POOL_EXITED;
 }
 
-/* Says what is unread since when, and takes the mark off a worker that has caught up. Only the clock
- * (pool_next.c) puts it on the living. */
+/* Says what is unread since when, and takes the mark off a worker that has caught up. Only the
+ * clock (pool_next.c) puts it on the living. */
 static void note_unread(struct pool *p, struct pool_slot *s, uint64_t now_ms)
 {
 	uint64_t due_ms = POOL_NEVER;
@@ -100,7 +101,7 @@ void pool_adopted(struct pool *p, uint32_t slot, enum pool_state state, enum poo
 		owe(s, true, reason ? reason : POOL_HUNG);
 	else if (p->closed && state != POOL_RETIRING)
 		owe(s, false, POOL_CLOSED);
-	pool_changed(p, s, true);
+	pool_changed(p, s);
 	pool_look_at(p, now_ms);
 }
 
@@ -116,7 +117,7 @@ void pool_ready(struct pool *p, uint32_t slot, uint64_t now_ms)
 	if (s->heir_of != POOL_NOBODY)
 		p->slot[s->heir_of].replaced = true;
 	pool_forget_heir(p, s);
-	pool_changed(p, s, true);
+	pool_changed(p, s);
 	pool_look_at(p, now_ms);
 }
 
@@ -143,7 +144,7 @@ void pool_given(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 	s->idle_long = s->idle_long && !count;
 	s->hasty = s->hasty || is_hasty(p, s, now_ms);
 	note_unread(p, s, now_ms);
-	pool_changed(p, s, count > 0);
+	pool_changed(p, s);
 }
 
 void pool_taken(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
@@ -155,7 +156,7 @@ void pool_taken(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 	s->w.unread -= count;
 	s->alive_ms = now_ms;
 	note_unread(p, s, now_ms);
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 }
 
 /* Called when the load has fallen. */
@@ -177,7 +178,7 @@ void pool_done(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 	s->alive_ms = now_ms;
 	if (count)
 		note_idle(p, s, now_ms);
-	pool_changed(p, s, count > 0);
+	pool_changed(p, s);
 }
 
 void pool_robbed(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
@@ -199,8 +200,7 @@ void pool_robbed(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 			pool_set_state(s, POOL_SUSPECT);
 	}
 	note_unread(p, s, now_ms);
-	pool_changed(p, s, false);
-	pool_look_at(p, now_ms);
+	pool_changed(p, s);
 }
 
 void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms)
@@ -212,7 +212,7 @@ void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms)
 	pool_set_state(s, POOL_SERVING);
 	s->alive_ms = now_ms;
 	note_idle(p, s, now_ms);
-	pool_changed(p, s, true);
+	pool_changed(p, s);
 	pool_look_at(p, now_ms);
 }
 
@@ -230,7 +230,7 @@ void pool_lied(struct pool *p, uint32_t slot, uint64_t now_ms)
 		s->w.reason = POOL_FALSE_REPORT;
 		s->w.retired_ms = now_ms;
 	}
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 }
 
 void pool_hung(struct pool *p, uint32_t slot, uint64_t now_ms)
@@ -243,7 +243,7 @@ void pool_hung(struct pool *p, uint32_t slot, uint64_t now_ms)
 	if (s->w.state != POOL_RETIRING)
 		s->failed = s->failed || is_early(s, now_ms);
 	owe(s, true, POOL_HUNG);
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 }
 
 /* Failures while the service backs off anyway are the same failure: they do not double it again. */
@@ -269,17 +269,16 @@ void pool_exited(struct pool *p, uint32_t slot, uint64_t now_ms)
 	s->w.load = s->w.unread;
 	s->ask_ms = now_ms;
 	note_unread(p, s, now_ms);
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 	if (s->failed)
 		failed(p, now_ms);
-	pool_look_at(p, now_ms);
 }
 
 static void set_free(struct pool *p, struct pool_slot *s)
 {
 	pool_set_state(s, POOL_FREE);
 	pool_forget_slot(p, s);
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 }
 
 void pool_released(struct pool *p, uint32_t slot, uint64_t now_ms)
@@ -318,7 +317,6 @@ void pool_close(struct pool *p, uint64_t deadline_ms, uint64_t now_ms)
 		if (!s->owed && (s->w.state == POOL_STARTING || s->w.state == POOL_SERVING ||
 					s->w.state == POOL_SUSPECT))
 			owe(s, false, POOL_CLOSED);
-		pool_changed(p, s, false);
+		pool_changed(p, s);
 	}
-	pool_look_at(p, now_ms);
 }

@@ -71,10 +71,9 @@ struct pool {
 	uint64_t start_took_ms; /* from spawn to ready, by experience */
 };
 
-/* A change of a slot stands between these two: they keep sums and byload right. used: the worker was
- * given or has finished a connection, so it is the first choice among equals. */
+/* A change of a slot stands between these two: they keep sums and byload right. */
 void pool_change(struct pool *p, struct pool_slot *s);
-void pool_changed(struct pool *p, struct pool_slot *s, bool used);
+void pool_changed(struct pool *p, struct pool_slot *s);
 
 /* As pool_change(), before a change of load, unread, life and hasty only: cheaper for a plain worker. */
 void pool_change_load(struct pool *p, const struct pool_slot *s);

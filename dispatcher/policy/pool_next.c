@@ -1,9 +1,9 @@
-/* Decisions, in the order of their urgency: orders that a fact made due, then what the clock makes due,
- * then thefts, spawns, retirements.
+/* Decisions, in the order of their urgency: orders that a fact made due, then what the clock makes
+ * due, then thefts, spawns, retirements.
  *
- * On the way of a connection nothing here walks over the slots: the sums say whether a walk would find
- * something, and look_ms whether the clock could have changed anything. So each `if` that guards a
- * walk must hold only if the walk succeeds. */
+ * On the way of a connection nothing here walks over the slots: the sums say whether a walk would
+ * find something, and look_ms whether the clock could have changed anything. So each `if` that
+ * guards a walk must hold only if the walk succeeds. */
 #include "dispatcher/policy/pool_inner.h"
 
 #include "common/base.h"
@@ -13,7 +13,8 @@ static uint32_t slot_of(const struct pool *p, const struct pool_slot *s)
 	return (uint32_t)(s - p->slot);
 }
 
-/* The slot with the lowest score, among equals the lowest slot; NULL when all scores are POOL_NEVER. */
+/* The slot with the lowest score, among equals the lowest slot; NULL when all scores are
+ * POOL_NEVER. */
 static struct pool_slot *lowest(struct pool *p, uint64_t (*score)(const struct pool_slot *s))
 {
 	struct pool_slot *best = NULL;
@@ -41,14 +42,14 @@ static bool retire(struct pool *p, struct pool_slot *s, enum pool_reason reason,
 	s->w.retired_ms = now_ms;
 	s->owed = POOL_NO_REASON;
 	pool_forget_heir(p, s);
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 	*ret = (struct pool_decision){POOL_RETIRE, slot_of(p, s), reason};
 	return true;
 }
 
 /* reason is told; what stays in the slot is why it was retired, if it was. */
-static bool kill_group(struct pool *p, struct pool_slot *s, enum pool_reason reason,
-	struct pool_decision *ret)
+static bool kill_group(
+	struct pool *p, struct pool_slot *s, enum pool_reason reason, struct pool_decision *ret)
 {
 	pool_change(p, s);
 	if (s->w.state != POOL_RETIRING || reason == POOL_HUNG)
@@ -58,7 +59,7 @@ static bool kill_group(struct pool *p, struct pool_slot *s, enum pool_reason rea
 	s->failed = s->failed || reason == POOL_NOT_READY;
 	s->owed = POOL_NO_REASON;
 	pool_forget_heir(p, s);
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 	*ret = (struct pool_decision){POOL_KILL, slot_of(p, s), reason};
 	return true;
 }
@@ -133,7 +134,7 @@ static void mark(struct pool *p, struct pool_slot *s, uint64_t now_ms)
 	if (is_live && s->w.unread)
 		s->stranded = now_ms >= pool_after(s->w.unread_since_ms, p->limits.handoff_ms);
 	s->askable = s->stranded && !s->robbing && now_ms >= s->ask_ms;
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 }
 
 /* When the clock will have something to say about a slot whose marks are right. */
@@ -156,8 +157,8 @@ static uint64_t due_ms(const struct pool *p, const struct pool_slot *s)
 	return at_ms;
 }
 
-static bool deadline_passed(struct pool *p, struct pool_slot *s, uint64_t now_ms,
-	struct pool_decision *ret)
+static bool deadline_passed(
+	struct pool *p, struct pool_slot *s, uint64_t now_ms, struct pool_decision *ret)
 {
 	enum pool_reason reason = s->w.load ? POOL_DRAINED : s->w.reason;
 
@@ -171,7 +172,7 @@ static bool deadline_passed(struct pool *p, struct pool_slot *s, uint64_t now_ms
 	pool_change(p, s);
 	s->termed = true;
 	s->termed_ms = now_ms;
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 	*ret = (struct pool_decision){POOL_TERM, slot_of(p, s), reason};
 	return true;
 }
@@ -214,20 +215,21 @@ static bool is_room_for_loot(const struct pool *p, bool only_lively)
 	return false;
 }
 
-/* What is stolen goes to workers that were alive lately, if any has room: one that is idle may have been
- * stopped together with the one that is robbed. */
+/* What is stolen goes to workers that were alive lately, if any has room: one that is idle may have
+ * been stopped together with the one that is robbed. */
 static bool next_theft(struct pool *p, struct pool_decision *ret)
 {
 	struct pool_slot *s;
 
-	if (!p->sums.askable || byload_first(&p->byload) == BYLOAD_NONE || !is_room_for_loot(p, false))
+	if (!p->sums.askable || byload_first(&p->byload) == BYLOAD_NONE ||
+		!is_room_for_loot(p, false))
 		return false;
 	p->only_lively = is_room_for_loot(p, true);
 	s = lowest(p, theft_score);
 	pool_change(p, s);
 	s->robbing = true;
 	s->askable = false;
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 	*ret = (struct pool_decision){POOL_STEAL, slot_of(p, s), POOL_NO_REASON};
 	return true;
 }
@@ -247,7 +249,8 @@ static inline bool is_busy(const struct pool *p, uint32_t fewer)
 	uint64_t waiting = (uint64_t)p->waiting + sums->stranded;
 	uint64_t procs;
 
-	if (sums->spare + starting * min_conns > waiting + fewer * min_conns || waiting + sums->active == 0)
+	if (sums->spare + starting * min_conns > waiting + fewer * min_conns ||
+		waiting + sums->active == 0)
 		return false;
 	procs = starting + sums->count[POOL_SERVING] + sums->count[POOL_SUSPECT] - sums->leaving;
 	return procs < (uint64_t)p->limits.max_procs + fewer;
@@ -293,11 +296,11 @@ static bool next_spawn(struct pool *p, uint64_t now_ms, struct pool_decision *re
 	pool_set_state(s, POOL_STARTING);
 	s->w.created_ms = now_ms;
 	s->heir_of = leaver ? slot_of(p, leaver) : POOL_NOBODY;
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 	if (leaver) {
 		pool_change(p, leaver);
 		leaver->heir = slot_of(p, s);
-		pool_changed(p, leaver, false);
+		pool_changed(p, leaver);
 	}
 	*ret = (struct pool_decision){POOL_SPAWN, slot_of(p, s), POOL_NO_REASON};
 	return true;
@@ -307,7 +310,8 @@ static bool next_spawn(struct pool *p, uint64_t now_ms, struct pool_decision *re
 
 static uint64_t limit_score(const struct pool_slot *s)
 {
-	return pool_takes(s) && !s->leaving && s->stage == POOL_LIMIT ? s->w.created_ms : POOL_NEVER;
+	return pool_takes(s) && !s->leaving && s->stage == POOL_LIMIT ? s->w.created_ms
+								      : POOL_NEVER;
 }
 
 static uint64_t near_score(const struct pool_slot *s)
@@ -324,7 +328,7 @@ static void set_leaving(struct pool *p, struct pool_slot *s)
 {
 	pool_change(p, s);
 	s->leaving = true;
-	pool_changed(p, s, false);
+	pool_changed(p, s);
 }
 
 /* A worker at its limit takes the place, and the replacement, of one that has still a way to go. */
@@ -342,12 +346,12 @@ static void take_place(struct pool *p, struct pool_slot *s, struct pool_slot *fr
 	from->heir = POOL_NOBODY;
 	if (heir != POOL_NOBODY)
 		p->slot[heir].heir_of = slot_of(p, s);
-	pool_changed(p, from, false);
-	pool_changed(p, s, false);
+	pool_changed(p, from);
+	pool_changed(p, s);
 }
 
-/* Keeps retiring slots for workers near or at their limit, so that the pool counts without them and a
- * replacement is ordered ahead if one is wanted. */
+/* Keeps retiring slots for workers near or at their limit, so that the pool counts without them and
+ * a replacement is ordered ahead if one is wanted. */
 static void keep_slots(struct pool *p)
 {
 	const struct pool_sums *sums = &p->sums;
@@ -366,8 +370,9 @@ static void keep_slots(struct pool *p)
 
 static uint64_t leaving_free_score(const struct pool_slot *s)
 {
-	return pool_takes(s) && s->leaving && s->stage == POOL_LIMIT && s->heir == POOL_NOBODY ?
-		s->w.created_ms : POOL_NEVER;
+	return pool_takes(s) && s->leaving && s->stage == POOL_LIMIT && s->heir == POOL_NOBODY
+		       ? s->w.created_ms
+		       : POOL_NEVER;
 }
 
 static uint64_t idle_score(const struct pool_slot *s)
@@ -406,9 +411,9 @@ static bool next_retirement(struct pool *p, uint64_t now_ms, struct pool_decisio
 	return false;
 }
 
-/* The answer nearly always, on the way of a connection: there was nothing to decide, and since then only
- * the loads of plain workers have changed. That may bring a spawn; it could also allow a theft or a
- * retirement, so while one is held up the pool is not calm. */
+/* The answer nearly always, on the way of a connection: there was nothing to decide, and since then
+ * only the loads of plain workers have changed. That may bring a spawn; it could also allow a theft
+ * or a retirement, so while one is held up the pool is not calm. */
 static bool is_calm(const struct pool *p, uint64_t now_ms)
 {
 	return p->calm && now_ms < p->look_ms && !is_busy(p, 0);
@@ -419,7 +424,7 @@ static void note_calm(struct pool *p)
 	const struct pool_sums *sums = &p->sums;
 
 	p->calm = sums->taking &&
-		!(sums->askable | sums->leaving_free | sums->idle | sums->idle_leaving);
+		  !(sums->askable | sums->leaving_free | sums->idle | sums->idle_leaving);
 }
 
 static bool next(struct pool *p, uint64_t now_ms, struct pool_decision *ret)

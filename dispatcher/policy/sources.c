@@ -1,13 +1,14 @@
-/* Open addressing with linear probing, at most half full, with entries moved back on removal, so that
- * no tombstone ever slows it. The hash is SipHash-1-3 under a secret key: who connects chooses the
- * addresses, and must not be able to choose them all into one place. */
+/* Open addressing with linear probing, at most half full, with entries moved back on removal, so
+ * that no tombstone ever slows it. The hash has a secret key: who connects chooses the addresses,
+ * and must not be able to choose them all into one place. */
 #include "dispatcher/policy/sources.h"
 
 #include "common/base.h"
+#include "dispatcher/policy/siphash.h"
 
 #include <string.h>
 
-#define LOG_ENTRIES 64
+#define LOG_ENTRIES  64
 #define LOG_PAUSE_MS 60000
 
 struct counted {
@@ -22,7 +23,7 @@ struct logged {
 };
 
 struct sources {
-	uint64_t key[2];
+	uint8_t key[16];
 	uint32_t mask, max_sources, sources;
 	struct logged logged[LOG_ENTRIES];
 	struct counted table[];
@@ -50,51 +51,12 @@ struct sources *sources_init(void *memory, uint32_t max_open, const uint8_t key[
 	return s;
 }
 
-/* --- SipHash-1-3 --- */
-
-static uint64_t rotated(uint64_t x, unsigned bits)
-{
-	return x << bits | x >> (64 - bits);
-}
-
-static void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = rotated(v[1], 13) ^ v[0];
-	v[3] = rotated(v[3], 16) ^ v[2];
-	v[0] = rotated(v[0], 32);
-	v[2] += v[1];
-	v[0] += v[3];
-	v[1] = rotated(v[1], 17) ^ v[2];
-	v[3] = rotated(v[3], 21) ^ v[0];
-	v[2] = rotated(v[2], 32);
-}
-
-static void sip_word(uint64_t v[4], uint64_t word)
-{
-	v[3] ^= word;
-	sip_round(v);
-	v[0] ^= word;
-}
+/* --- the table --- */
 
 static uint32_t place_of(const struct sources *s, const struct source *source)
 {
-	uint64_t v[4] = {s->key[0] ^ 0x736f6d6570736575, s->key[1] ^ 0x646f72616e646f6d,
-		s->key[0] ^ 0x6c7967656e657261, s->key[1] ^ 0x7465646279746573};
-	uint64_t words[2];
-
-	memcpy(words, source->ip, sizeof(words));
-	sip_word(v, words[0]);
-	sip_word(v, words[1]);
-	sip_word(v, (uint64_t)sizeof(*source) << 56 | source->family);
-	v[2] ^= 0xff;
-	for (int i = 0; i < 3; i++)
-		sip_round(v);
-	return (uint32_t)(v[0] ^ v[1] ^ v[2] ^ v[3]) & s->mask;
+	return (uint32_t)siphash(s->key, source, sizeof(*source), 1, 3) & s->mask;
 }
-
-/* --- the table --- */
 
 static bool is_same(const struct source *a, const struct source *b)
 {

@@ -1,5 +1,5 @@
-/* Facts and questions of the naive model: see model.h. What is due by the clock is computed from times
- * whenever it is asked. */
+/* Facts and questions of the naive model: see model.h. What is due by the clock is computed from
+ * times whenever it is asked. */
 #include "test/prop/model_inner.h"
 
 #include "common/base.h"
@@ -20,7 +20,8 @@ bool model_is_stranded(const struct model *m, const struct model_worker *w)
 {
 	if (!w->unread)
 		return false;
-	return !model_is_live(w) || m->now_ms >= model_after(w->offered_ms[0], m->limits.handoff_ms);
+	return !model_is_live(w) ||
+	       m->now_ms >= model_after(w->offered_ms[0], m->limits.handoff_ms);
 }
 
 bool model_takes(const struct model *m, const struct model_worker *w)
@@ -36,13 +37,14 @@ bool model_is_spent(const struct model *m, const struct model_worker *w)
 bool model_has_room(const struct model *m, const struct model_worker *w)
 {
 	return model_takes(m, w) && w->load < m->limits.max_conns &&
-		w->unread < m->limits.max_handoffs;
+	       w->unread < m->limits.max_handoffs;
 }
 
 enum model_stage model_stage(const struct model *m, const struct model_worker *w)
 {
 	const struct pool_limits *l = &m->limits;
-	uint64_t margin_ms = l->start_ms ? MIN(l->start_ms, l->max_life_ms / 10) : l->max_life_ms / 10;
+	uint64_t margin_ms =
+		l->start_ms ? MIN(l->start_ms, l->max_life_ms / 10) : l->max_life_ms / 10;
 	uint64_t margin = MIN((uint64_t)l->min_conns, l->max_life_conns / 2);
 
 	if (model_is_spent(m, w) || (l->max_life_ms && m->now_ms >= w->created_ms + l->max_life_ms))
@@ -105,7 +107,8 @@ static void clear(struct model_worker *w)
 
 void model_init(struct model *m, const struct pool_limits *limits)
 {
-	*m = (struct model){.limits = *limits, .slots = 2 * limits->max_procs + limits->max_shutdown,
+	*m = (struct model){.limits = *limits,
+		.slots = 2 * limits->max_procs + limits->max_shutdown,
 		.close_ms = POOL_NEVER};
 	ASSERT(m->slots <= MODEL_SLOTS);
 	for (uint32_t i = 0; i < m->slots; i++)
@@ -238,7 +241,7 @@ static bool is_early(const struct model *m, const struct model_worker *w)
 	if (w->state == POOL_STARTING)
 		return true;
 	return (w->state == POOL_SERVING || w->state == POOL_SUSPECT) &&
-		m->now_ms < w->ready_ms + MODEL_PROVEN_MS;
+	       m->now_ms < w->ready_ms + MODEL_PROVEN_MS;
 }
 
 void model_lied(struct model *m, uint32_t slot)
@@ -311,7 +314,8 @@ void model_close(struct model *m, uint64_t deadline_ms)
 	for (uint32_t i = 0; i < m->slots; i++) {
 		struct model_worker *w = &m->worker[i];
 
-		if (w->owed || !model_is_live(w) || w->state == POOL_RETIRING || w->state == POOL_KILLED)
+		if (w->owed || !model_is_live(w) || w->state == POOL_RETIRING ||
+			w->state == POOL_KILLED)
 			continue;
 		w->owed = POOL_CLOSED;
 		w->owed_kill = false;
@@ -321,8 +325,8 @@ void model_close(struct model *m, uint64_t deadline_ms)
 
 /* --- questions --- */
 
-static bool is_better(const struct model *m, const struct model_worker *a,
-	const struct model_worker *b)
+static bool is_better(
+	const struct model *m, const struct model_worker *a, const struct model_worker *b)
 {
 	if (model_is_spent(m, a) != model_is_spent(m, b))
 		return model_is_spent(m, b);
@@ -350,10 +354,10 @@ uint32_t model_pick(const struct model *m, uint32_t waiting, uint32_t *ret_slot)
 
 		if (best->load + count >= l->min_conns && !is_first)
 			break;
-		if (best->load + count >= l->max_conns ||
-			best->unread + count >= l->max_handoffs)
+		if (best->load + count >= l->max_conns || best->unread + count >= l->max_handoffs)
 			break;
-		if (l->max_life_conns && !model_is_spent(m, best) && best->life + count >= l->max_life_conns)
+		if (l->max_life_conns && !model_is_spent(m, best) &&
+			best->life + count >= l->max_life_conns)
 			break;
 	}
 	return count;

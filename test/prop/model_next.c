@@ -9,15 +9,15 @@ static bool is_idle_long(const struct model *m, const struct model_worker *w)
 	return !w->load && m->now_ms >= model_after(w->idle_ms, m->limits.max_idle_ms);
 }
 
-static bool decide(struct pool_decision *ret, enum pool_verb verb, uint32_t slot,
-	enum pool_reason reason)
+static bool decide(
+	struct pool_decision *ret, enum pool_verb verb, uint32_t slot, enum pool_reason reason)
 {
 	*ret = (struct pool_decision){verb, slot, reason};
 	return true;
 }
 
-static bool retire(struct model *m, uint32_t slot, enum pool_reason reason,
-	struct pool_decision *ret)
+static bool retire(
+	struct model *m, uint32_t slot, enum pool_reason reason, struct pool_decision *ret)
 {
 	struct model_worker *w = &m->worker[slot];
 
@@ -30,8 +30,8 @@ static bool retire(struct model *m, uint32_t slot, enum pool_reason reason,
 	return decide(ret, POOL_RETIRE, slot, reason);
 }
 
-static bool kill_it(struct model *m, uint32_t slot, enum pool_reason reason,
-	struct pool_decision *ret)
+static bool kill_it(
+	struct model *m, uint32_t slot, enum pool_reason reason, struct pool_decision *ret)
 {
 	struct model_worker *w = &m->worker[slot];
 
@@ -51,7 +51,8 @@ static bool next_owed(struct model *m, struct pool_decision *ret)
 		struct model_worker *w = &m->worker[i];
 
 		if (w->owed)
-			return w->owed_kill ? kill_it(m, i, w->owed, ret) : retire(m, i, w->owed, ret);
+			return w->owed_kill ? kill_it(m, i, w->owed, ret)
+					    : retire(m, i, w->owed, ret);
 	}
 	return false;
 }
@@ -67,7 +68,8 @@ static bool next_farewell(struct model *m, uint32_t slot, struct pool_decision *
 	if (w->reason == POOL_FALSE_REPORT && now_ms >= model_after(w->retired_ms, l->kill_ms))
 		return kill_it(m, slot, POOL_FALSE_REPORT, ret);
 	if (w->termed)
-		return now_ms >= model_after(w->termed_ms, l->kill_ms) && kill_it(m, slot, reason, ret);
+		return now_ms >= model_after(w->termed_ms, l->kill_ms) &&
+		       kill_it(m, slot, reason, ret);
 	if (now_ms < model_after(w->retired_ms, l->drain_ms) && now_ms < m->close_ms &&
 		(w->load || now_ms < model_after(MAX(w->retired_ms, w->idle_ms), l->kill_ms)))
 		return false;
@@ -147,7 +149,7 @@ static struct census take_census(const struct model *m)
 		c.leaving += model_takes(m, w) && w->leaving;
 		c.soon += w->state == POOL_STARTING || counts;
 		c.procs += w->state == POOL_STARTING || w->state == POOL_SUSPECT ||
-			(w->state == POOL_SERVING && !w->leaving);
+			   (w->state == POOL_SERVING && !w->leaving);
 		if (w->state == POOL_STARTING || counts)
 			c.spare += w->load < min_conns ? min_conns - w->load : 0;
 		if (w->state == POOL_SERVING || w->state == POOL_SUSPECT)
@@ -171,8 +173,8 @@ static bool wants(const struct model *m, const struct census *c)
 }
 
 /* The taking worker for which test holds, that was created first. */
-static struct model_worker *oldest(struct model *m, bool is_leaving, enum model_stage stage,
-	bool needs_heir)
+static struct model_worker *oldest(
+	struct model *m, bool is_leaving, enum model_stage stage, bool needs_heir)
 {
 	struct model_worker *found = NULL;
 
@@ -237,8 +239,8 @@ static bool next_spawn(struct model *m, struct pool_decision *ret)
 }
 
 /* Who may retire, and in which order of kinds: 0 nobody. */
-static int retirement_kind(const struct model *m, const struct census *c,
-	const struct model_worker *w)
+static int retirement_kind(
+	const struct model *m, const struct census *c, const struct model_worker *w)
 {
 	struct census without = *c;
 	bool wants_one = wants(m, c);
@@ -286,7 +288,8 @@ static bool next_retirement(struct model *m, struct pool_decision *ret)
 	if (!kind)
 		return false;
 	if (kind == 1)
-		return retire(m, found, model_is_spent(m, &m->worker[found]) ? POOL_SPENT : POOL_OLD, ret);
+		return retire(m, found,
+			model_is_spent(m, &m->worker[found]) ? POOL_SPENT : POOL_OLD, ret);
 	return retire(m, found, kind == 2 ? POOL_SURPLUS : POOL_IDLE, ret);
 }
 

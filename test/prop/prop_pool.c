@@ -1,13 +1,14 @@
-/* Random lives of random pools: the real pool and the naive model hear the same facts and must make the
- * same decisions, field by field; and, apart from any model, the laws hold:
+/* Random lives of random pools: the real pool and the naive model hear the same facts and must make
+ * the same decisions, field by field; and, apart from any model, the laws hold:
  *
  *   no connection is lost or invented;
  *   nobody waits while there is room, and at the end everybody has been served;
  *   never above max_conns, max_handoffs, max_shutdown, max_procs + max_shutdown;
- *   never below min_procs but for the back-off or that last cap, and no retirement takes the pool there;
- *   after the last decision nothing is due, and nothing becomes due before pool_deadline().
+ *   never below min_procs but for the back-off or that last cap, and no retirement takes the pool
+ * there; after the last decision nothing is due, and nothing becomes due before pool_deadline().
  *
- * prop_pool [SEED [WORLDS]]: the worlds from SEED on. A failure names its seed; it alone repeats it. */
+ * prop_pool [SEED [WORLDS]]: the worlds from SEED on. A failure names its seed; it alone repeats
+ * it. */
 #include "dispatcher/policy/pool.h"
 #include "test/prop/model.h"
 #include "test/prop/random.h"
@@ -17,7 +18,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define STEPS 2000
+#define STEPS  2000
 #define WORLDS 300
 
 /* One world. */
@@ -26,7 +27,7 @@ struct world {
 	unsigned step;
 	struct pool *pool;
 	struct model model;
-	uint32_t waiting, open;	 /* clients: outside, and in workers */
+	uint32_t waiting, open; /* clients: outside, and in workers */
 	uint64_t arrived, done, lost;
 	bool has_adopted;
 	uint64_t checks;
@@ -39,10 +40,10 @@ static void fail_at(const struct world *w, const char *claim, int line)
 	abort();
 }
 
-#define LAW(w, claim) \
-	do { \
-		if (!(claim)) \
-			fail_at(w, #claim, __LINE__); \
+#define LAW(w, claim)                                                                              \
+	do {                                                                                       \
+		if (!(claim))                                                                      \
+			fail_at(w, #claim, __LINE__);                                              \
 	} while (0)
 
 static uint32_t below(struct world *w, uint32_t limit)
@@ -93,7 +94,7 @@ static void check_pick(const struct world *w, uint32_t waiting)
 	uint32_t real_slot = MODEL_NOBODY, model_slot = MODEL_NOBODY;
 
 	LAW(w, pool_pick(w->pool, waiting, &real_slot) ==
-		model_pick(&w->model, waiting, &model_slot));
+			model_pick(&w->model, waiting, &model_slot));
 	LAW(w, real_slot == model_slot);
 }
 
@@ -110,7 +111,7 @@ static void check_min_procs(const struct world *w)
 	}
 	LAW(w, live <= l->max_procs + l->max_shutdown || w->has_adopted);
 	LAW(w, taking >= l->min_procs || w->model.closed || pool_backoff_until(w->pool) ||
-		live >= l->max_procs + l->max_shutdown || !pool_count(w->pool, POOL_FREE));
+			live >= l->max_procs + l->max_shutdown || !pool_count(w->pool, POOL_FREE));
 }
 
 static void check(const struct world *w)
@@ -125,8 +126,9 @@ static void check(const struct world *w)
 		LAW(w, pool_count(w->pool, state) == model_count(&w->model, state));
 	LAW(w, load == w->open && pool_load(w->pool) == w->open);
 	LAW(w, w->arrived == w->waiting + w->open + w->done + w->lost);
-	LAW(w, pool_backoff_until(w->pool) ==
-		(w->model.now_ms < w->model.backoff_until_ms ? w->model.backoff_until_ms : 0));
+	LAW(w, pool_backoff_until(w->pool) == (w->model.now_ms < w->model.backoff_until_ms
+							      ? w->model.backoff_until_ms
+							      : 0));
 	check_pick(w, 1);
 	check_pick(w, 3);
 	check_pick(w, 100);
@@ -142,7 +144,7 @@ static void check_decision(const struct world *w, const struct pool_decision *d)
 
 	if (d->verb == POOL_SPAWN)
 		LAW(w, before->state == POOL_FREE && !pool_backoff_until(w->pool) &&
-			!w->model.closed);
+				!w->model.closed);
 	if (d->verb == POOL_STEAL)
 		LAW(w, before->unread > 0 && !before->robbing);
 	if (d->verb == POOL_TERM)
@@ -155,7 +157,7 @@ static void check_decision(const struct world *w, const struct pool_decision *d)
 	LAW(w, d->reason != POOL_SPENT || before->life >= l->max_life_conns);
 	LAW(w, d->reason != POOL_OLD || now_ms >= before->created_ms + l->max_life_ms);
 	LAW(w, d->reason != POOL_IDLE ||
-		(!before->load && now_ms >= before->idle_ms + l->max_idle_ms));
+			(!before->load && now_ms >= before->idle_ms + l->max_idle_ms));
 }
 
 /* Pulls all decisions from both. Returns how many. */
@@ -234,8 +236,8 @@ static void finish(struct world *w, uint32_t slot, uint32_t count)
 	w->done += count;
 }
 
-#define LIVE \
-	(BIT(POOL_STARTING) | BIT(POOL_SERVING) | BIT(POOL_SUSPECT) | BIT(POOL_RETIRING) | \
+#define LIVE                                                                                       \
+	(BIT(POOL_STARTING) | BIT(POOL_SERVING) | BIT(POOL_SUSPECT) | BIT(POOL_RETIRING) |         \
 		BIT(POOL_KILLED))
 
 static void some_worker_reads(struct world *w)
@@ -250,8 +252,9 @@ static void some_worker_reads(struct world *w)
 static void some_worker_finishes(struct world *w)
 {
 	uint32_t slot = any(w, LIVE);
-	uint32_t taken = slot == MODEL_NOBODY ? 0 :
-		w->model.worker[slot].load - w->model.worker[slot].unread;
+	uint32_t taken = slot == MODEL_NOBODY
+				 ? 0
+				 : w->model.worker[slot].load - w->model.worker[slot].unread;
 
 	if (taken)
 		finish(w, slot, 1 + below(w, taken));
@@ -393,10 +396,19 @@ static const struct {
 	void (*happens)(struct world *w);
 	uint32_t weight;
 } events[] = {
-	{arrive, 20}, {some_worker_reads, 25}, {some_worker_finishes, 25}, {some_worker_is_ready, 12},
-	{some_worker_exits, 4}, {some_corpse_is_released, 5}, {some_spawn_fails, 1},
-	{some_theft_ends, 10}, {some_worker_reports, 4}, {some_worker_misbehaves, 1},
-	{the_deadline_comes, 5}, {time_passes, 10}, {feed, 5},
+	{arrive, 20},
+	{some_worker_reads, 25},
+	{some_worker_finishes, 25},
+	{some_worker_is_ready, 12},
+	{some_worker_exits, 4},
+	{some_corpse_is_released, 5},
+	{some_spawn_fails, 1},
+	{some_theft_ends, 10},
+	{some_worker_reports, 4},
+	{some_worker_misbehaves, 1},
+	{the_deadline_comes, 5},
+	{time_passes, 10},
+	{feed, 5},
 };
 
 static void something_happens(struct world *w)
@@ -446,14 +458,15 @@ static struct pool_limits random_limits(struct world *w)
 /* As a new acceptor finds them. */
 static void adopt_some(struct world *w)
 {
-	static const enum pool_state states[] = {POOL_STARTING, POOL_SERVING, POOL_SERVING, POOL_SUSPECT,
-		POOL_RETIRING, POOL_KILLED};
+	static const enum pool_state states[] = {POOL_STARTING, POOL_SERVING, POOL_SERVING,
+		POOL_SUSPECT, POOL_RETIRING, POOL_KILLED};
 	uint64_t now_ms = w->model.now_ms;
 
 	w->has_adopted = true;
 	for (uint32_t i = 0; i < w->model.slots; i++) {
 		enum pool_state state = states[below(w, ARRAY_LEN(states))];
-		enum pool_reason reason = state > POOL_SUSPECT ? below(w, POOL_ORDERED) : POOL_NO_REASON;
+		enum pool_reason reason =
+			state > POOL_SUSPECT ? below(w, POOL_ORDERED) : POOL_NO_REASON;
 		uint32_t load = state == POOL_STARTING ? 0 : below(w, 10);
 		uint32_t unread = below(w, MIN(load, w->model.limits.max_handoffs) + 1);
 		uint64_t life = load + below(w, 50), created_ms = now_ms - below(w, 100000);
@@ -549,7 +562,8 @@ int main(int argc, char **argv)
 
 	for (uint64_t i = 0; i < worlds; i++)
 		checks += live_through(seed + i);
-	printf("prop_pool: %" PRIu64 " worlds from seed %" PRIu64 ", %" PRIu64 " times in agreement\n",
+	printf("prop_pool: %" PRIu64 " worlds from seed %" PRIu64 ", %" PRIu64
+	       " times in agreement\n",
 		worlds, seed, checks);
 	return 0;
 }

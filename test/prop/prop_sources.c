@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define SOURCES 300 /* that may connect */
-#define STEPS 3000
-#define WORLDS 300
+#define STEPS   3000
+#define WORLDS  300
 
 struct world {
 	uint64_t seed, random;
@@ -21,19 +21,21 @@ struct world {
 	uint32_t count[SOURCES];
 };
 
-#define LAW(w, claim) \
-	do { \
-		if (!(claim)) { \
-			fprintf(stderr, "prop_sources: seed %" PRIu64 ", step %u: broken law: %s\n", \
-				(w)->seed, (w)->step, #claim); \
-			abort(); \
-		} \
+#define LAW(w, claim)                                                                              \
+	do {                                                                                       \
+		if (!(claim)) {                                                                    \
+			fprintf(stderr,                                                            \
+				"prop_sources: seed %" PRIu64 ", step %u: broken law: %s\n",       \
+				(w)->seed, (w)->step, #claim);                                     \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 /* Neighbours, as in a network. */
 static struct source source(uint32_t number)
 {
-	struct source s = {.ip = {192, 168, (uint8_t)(number / 2 / 100), (uint8_t)(number / 2 % 100)},
+	struct source s = {
+		.ip = {192, 168, (uint8_t)(number / 2 / 100), (uint8_t)(number / 2 % 100)},
 		.family = number % 2 ? 4 : 6};
 
 	return s;
@@ -43,7 +45,7 @@ static void open_one(struct world *w, uint32_t number, uint32_t limit)
 {
 	struct source s = source(number);
 	bool is_allowed = (!limit || w->count[number] < limit) &&
-		(w->count[number] || w->sources < w->max_open);
+			  (w->count[number] || w->sources < w->max_open);
 
 	LAW(w, sources_opened(w->real, &s, limit) == is_allowed);
 	if (!is_allowed)
@@ -101,7 +103,7 @@ int main(int argc, char **argv)
 
 	for (uint64_t i = 0; i < worlds; i++)
 		live_through(seed + i);
-	printf("prop_sources: %" PRIu64 " worlds of %d steps from seed %" PRIu64 "\n", worlds, STEPS,
-		seed);
+	printf("prop_sources: %" PRIu64 " worlds of %d steps from seed %" PRIu64 "\n", worlds,
+		STEPS, seed);
 	return 0;
 }

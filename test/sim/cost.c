@@ -1,5 +1,6 @@
-/* What a connection costs the policy: pick, given, taken and done, with decisions pulled after each fact
- * as the acceptor does; 256 workers, some held connections each, one millisecond per 64 connections.
+/* What a connection costs the policy: pick, given, taken and done, with decisions pulled after each
+ * fact as the acceptor does; 256 workers, some held connections each, one millisecond per 64
+ * connections.
  *
  * cost [ROUNDS]; under `valgrind --tool=callgrind` with two numbers of rounds the difference is the
  * count of instructions. */
@@ -12,12 +13,21 @@
 #include <stdlib.h>
 
 #define WORKERS 256
-#define OPEN 512 /* connections in service at a time */
+#define OPEN    512 /* connections in service at a time */
 
-static const struct pool_limits limits = {.min_procs = WORKERS, .max_procs = WORKERS, .min_conns = 30,
-	.max_conns = 50, .max_shutdown = 2, .max_handoffs = 16, .max_life_conns = 100000000,
-	.max_life_ms = 86400000, .max_idle_ms = 600000, .start_ms = 30000, .handoff_ms = 1000,
-	.kill_ms = 10000, .burst = POOL_BURST};
+static const struct pool_limits limits = {.min_procs = WORKERS,
+	.max_procs = WORKERS,
+	.min_conns = 30,
+	.max_conns = 50,
+	.max_shutdown = 2,
+	.max_handoffs = 16,
+	.max_life_conns = 100000000,
+	.max_life_ms = 86400000,
+	.max_idle_ms = 600000,
+	.start_ms = 30000,
+	.handoff_ms = 1000,
+	.kill_ms = 10000,
+	.burst = POOL_BURST};
 
 static void pull(struct pool *p, uint64_t now_ms)
 {

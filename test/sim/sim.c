@@ -1,6 +1,6 @@
-/* Each service does as the acceptor: it says facts, pulls decisions, and gives while somebody has room;
- * while a theft runs, it does nothing else. A worker reads what it was offered after a moment, serves
- * each connection for its time, and exits when it has retired and served the last. */
+/* Each service does as the acceptor: it says facts, pulls decisions, and gives while somebody has
+ * room; while a theft runs, it does nothing else. A worker reads what it was offered after a
+ * moment, serves each connection for its time, and exits when it has retired and served all. */
 #include "test/sim/sim.h"
 
 #include "test/prop/random.h"
@@ -9,10 +9,10 @@
 
 #include <math.h>
 
-#define READ_US 30	 /* from the offer until the worker has read it */
-#define EXIT_US 1000	 /* from the last reason to stay until the process is gone */
+#define READ_US  30   /* from the offer until the worker has read it */
+#define EXIT_US  1000 /* from the last reason to stay until the process is gone */
 #define THEFT_US 3000
-#define NO_SLOT UINT16_MAX
+#define NO_SLOT  UINT16_MAX
 
 struct worker {
 	struct fifo offered; /* times of arrival of the unread */
@@ -65,13 +65,16 @@ static uint64_t time_to_serve(struct sim *m)
 	return around(m, random_below(&m->random, 10) ? mean_us / 10 : mean_us * 9);
 }
 
-static void happens(struct sim *m, uint32_t service, uint16_t slot, enum event_kind kind,
-	uint64_t in_us)
+static void happens(
+	struct sim *m, uint32_t service, uint16_t slot, enum event_kind kind, uint64_t in_us)
 {
 	uint32_t serial = slot == NO_SLOT ? 0 : m->service[service].worker[slot].serial;
 
-	events_add(&m->events, (struct event){.at_us = m->now_us + in_us, .service = service,
-		.slot = slot, .kind = (uint8_t)kind, .serial = serial});
+	events_add(&m->events, (struct event){.at_us = m->now_us + in_us,
+				       .service = service,
+				       .slot = slot,
+				       .kind = (uint8_t)kind,
+				       .serial = serial});
 }
 
 /* --- workers --- */
@@ -118,7 +121,8 @@ static void spawn(struct sim *m, uint32_t service, uint16_t slot)
 	if (random_below(&m->random, 1000) < m->s->die_starting)
 		happens(m, service, slot, EVENT_EXIT, m->s->start_us / 2);
 	else
-		happens(m, service, slot, EVENT_READY, m->s->start_us / 2 + around(m, m->s->start_us / 2));
+		happens(m, service, slot, EVENT_READY,
+			m->s->start_us / 2 + around(m, m->s->start_us / 2));
 }
 
 /* --- the acceptor --- */
@@ -171,11 +175,11 @@ static void check_caps(struct sim *m, struct service *v)
 	const struct pool_limits *l = &m->s->limits;
 	uint32_t serving = pool_count(v->pool, POOL_SERVING);
 	bool is_short = v->was_ready && serving < l->min_procs && !m->s->die_starting &&
-		!m->s->die_reading && !m->s->stop_every_us;
+			!m->s->die_reading && !m->s->stop_every_us;
 
 	v->was_ready = v->was_ready || serving >= l->min_procs;
 	m->result->broken += is_short || pool_count(v->pool, POOL_RETIRING) > l->max_shutdown ||
-		v->live > l->max_procs + l->max_shutdown;
+			     v->live > l->max_procs + l->max_shutdown;
 }
 
 static void set_timer(struct sim *m, uint32_t service)
@@ -203,8 +207,9 @@ static void settle(struct sim *m, uint32_t service)
 		pool_waiting(v->pool, v->waiting.count, now_ms(m));
 		while (v->robbed == NO_SLOT && pool_next(v->pool, now_ms(m), &d))
 			carry_out(m, service, &d);
-		count = v->waiting.count && v->robbed == NO_SLOT ?
-			pool_pick(v->pool, v->waiting.count, &slot) : 0;
+		count = v->waiting.count && v->robbed == NO_SLOT
+				? pool_pick(v->pool, v->waiting.count, &slot)
+				: 0;
 		if (count)
 			offer(m, service, (uint16_t)slot, count);
 	} while (count);
@@ -229,7 +234,8 @@ static void on_arrive(struct sim *m, const struct event *e)
 	if (e->slot != NO_SLOT)
 		happens(m, e->service, 0, EVENT_ARRIVE, m->s->crowd_every_us);
 	else
-		happens(m, e->service, NO_SLOT, EVENT_ARRIVE, around(m, 1000000 / m->s->per_second));
+		happens(m, e->service, NO_SLOT, EVENT_ARRIVE,
+			around(m, 1000000 / m->s->per_second));
 }
 
 /* One connection is over, in whatever way. */

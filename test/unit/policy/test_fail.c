@@ -340,6 +340,41 @@ static void a_worker_idle_before_it_retired_has_its_time_from_the_retirement(voi
 	world_end(&w);
 }
 
+static void a_retired_worker_that_was_robbed_of_its_last_has_its_time_from_then(void **state)
+{
+	struct world w;
+
+	world_start(&w, .max_life_conns = 1, .max_procs = 2, .kill_ms = 5000);
+	world_settle_ready(&w);
+	world_offer(&w);
+	world_settle_ready(&w);
+	assert_int_equal(world_state(&w, 0), POOL_RETIRING);
+	world_pass(&w, 3000);
+	assert_int_equal(world_first(&w, POOL_STEAL), 0);
+	pool_robbed(w.pool, 0, 1, w.now_ms);
+	world_pass(&w, 4999);
+	assert_int_equal(world_said(&w, POOL_TERM), 0);
+	world_pass(&w, 1);
+	assert_int_equal(world_first(&w, POOL_TERM), 0);
+	world_end(&w);
+}
+
+static void what_was_owed_to_the_dead_is_forgotten(void **state)
+{
+	struct world w;
+
+	world_start(&w, .min_procs = 2);
+	world_settle_ready(&w);
+	world_pass(&w, 20000);
+	pool_hung(w.pool, 0, w.now_ms);
+	pool_lied(w.pool, 1, w.now_ms);
+	pool_exited(w.pool, 0, w.now_ms);
+	pool_exited(w.pool, 1, w.now_ms);
+	world_settle(&w);
+	assert_int_equal(world_said(&w, POOL_SPAWN), w.count);
+	world_end(&w);
+}
+
 static void drain_timeout_ends_the_connections_of_a_retired_worker(void **state)
 {
 	struct world w;
@@ -485,7 +520,8 @@ int main(void)
 		cmocka_unit_test(without_start_timeout_a_worker_may_start_for_ever),
 		cmocka_unit_test(early_deaths_double_the_back_off_from_one_to_sixty_seconds),
 		cmocka_unit_test(deaths_while_the_pool_backs_off_anyway_do_not_double_it),
-		cmocka_unit_test(a_death_within_ten_seconds_of_ready_backs_off_a_later_one_does_not),
+		cmocka_unit_test(
+			a_death_within_ten_seconds_of_ready_backs_off_a_later_one_does_not),
 		cmocka_unit_test(the_death_of_a_young_suspect_is_a_failure),
 		cmocka_unit_test(a_worker_that_lives_ten_seconds_after_ready_resets_the_back_off),
 		cmocka_unit_test(a_spawn_that_failed_backs_off),
@@ -499,6 +535,9 @@ int main(void)
 		cmocka_unit_test(a_retired_worker_keeps_its_connections_as_long_as_they_live),
 		cmocka_unit_test(an_empty_retired_worker_that_stays_is_termed_then_killed),
 		cmocka_unit_test(a_worker_idle_before_it_retired_has_its_time_from_the_retirement),
+		cmocka_unit_test(
+			a_retired_worker_that_was_robbed_of_its_last_has_its_time_from_then),
+		cmocka_unit_test(what_was_owed_to_the_dead_is_forgotten),
 		cmocka_unit_test(drain_timeout_ends_the_connections_of_a_retired_worker),
 		cmocka_unit_test(without_kill_timeout_nobody_is_killed),
 		cmocka_unit_test(a_killed_worker_found_after_a_take_over_is_killed_again),

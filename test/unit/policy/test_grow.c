@@ -109,7 +109,7 @@ static void starting_workers_count_as_room_to_come(void **state)
 	world_end(&w);
 }
 
-/* Each load counts against its own worker: one that is over min_conns takes no spare from another. */
+/* Each load counts against its own worker: one over min_conns takes no spare from another. */
 static void spare_never_falls_below_zero_for_a_worker(void **state)
 {
 	struct world w;
@@ -136,6 +136,19 @@ static void limits_without_sense_are_moved_to_the_nearest_with(void **state)
 	assert_int_equal(pool_pick(w.pool, 10, &slot), 1);
 	world_open(&w);
 	assert_int_equal(pool_pick(w.pool, 10, &slot), 0);
+	world_end(&w);
+}
+
+static void min_conns_above_max_conns_means_max_conns(void **state)
+{
+	struct world w;
+
+	world_start(&w, .min_conns = 5, .max_conns = 2);
+	world_settle_ready(&w);
+	world_open(&w);
+	assert_int_equal(world_settle(&w), 0);
+	world_open(&w);
+	assert_int_equal(world_settle(&w), 1);
 	world_end(&w);
 }
 
@@ -190,6 +203,7 @@ int main(void)
 		cmocka_unit_test(starting_workers_count_as_room_to_come),
 		cmocka_unit_test(spare_never_falls_below_zero_for_a_worker),
 		cmocka_unit_test(limits_without_sense_are_moved_to_the_nearest_with),
+		cmocka_unit_test(min_conns_above_max_conns_means_max_conns),
 		cmocka_unit_test(a_worker_found_after_a_take_over_counts_as_what_it_is),
 		cmocka_unit_test(a_starting_worker_found_after_a_take_over_keeps_its_deadline),
 		cmocka_unit_test(every_state_and_reason_has_a_name),

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#define SLOTS 8
+#define SLOTS   8
 #define BUCKETS 10000
 
 static struct byload start_byload(void)

@@ -348,6 +348,66 @@ static void a_worker_that_was_used_begins_its_idle_time_again(void **state)
 	world_end(&w);
 }
 
+static void idle_time_begins_with_the_end_of_a_long_connection(void **state)
+{
+	struct world w;
+	uint32_t slot;
+
+	world_start(&w, .max_idle_ms = 5000);
+	world_settle_ready(&w);
+	pool_adopted(w.pool, 9, POOL_SERVING, POOL_NO_REASON, 40, 30, 0, w.now_ms, w.now_ms);
+	slot = world_open(&w);
+	world_pass(&w, 600000);
+	assert_int_equal(world_said(&w, POOL_RETIRE), 0);
+	world_close(&w, slot);
+	pool_done(w.pool, 9, 15, w.now_ms);
+	world_settle(&w);
+	world_pass(&w, 4999);
+	assert_int_equal(world_said(&w, POOL_RETIRE), 0);
+	world_pass(&w, 1);
+	assert_int_equal(world_first(&w, POOL_RETIRE), slot);
+	world_end(&w);
+}
+
+/* A second replacement would make it wait for that one too. */
+static void a_worker_gets_one_replacement_only_even_if_it_was_handed_on(void **state)
+{
+	struct world w;
+
+	world_start(&w, .min_procs = 2, .max_procs = 3, .max_shutdown = 1, .max_life_conns = 10,
+		.min_conns = 5, .max_conns = 10);
+	world_settle_ready(&w);
+	pool_given(w.pool, 0, 5, w.now_ms);
+	pool_given(w.pool, 1, 5, w.now_ms);
+	world_settle_ready(&w);
+	assert_int_equal(world_count(&w, POOL_SERVING), 3);
+	pool_waiting(w.pool, 100, w.now_ms);
+	pool_given(w.pool, 1, 5, w.now_ms);
+	world_settle(&w);
+	assert_int_equal(world_said(&w, POOL_SPAWN), 1);
+	assert_int_equal(world_first(&w, POOL_RETIRE), 1);
+	world_end(&w);
+}
+
+static void a_replacement_that_lies_is_ordered_again(void **state)
+{
+	struct world w;
+
+	world_start(&w, .max_life_conns = 10, .min_conns = 2, .max_procs = 1);
+	world_settle_ready(&w);
+	world_pass(&w, 10000);
+	serve_many(&w, 10);
+	world_settle(&w);
+	assert_int_equal(world_state(&w, 1), POOL_STARTING);
+	pool_lied(w.pool, 1, w.now_ms);
+	world_settle(&w);
+	assert_int_equal(world_said(&w, POOL_SPAWN), 1);
+	pool_ready(w.pool, 2, w.now_ms);
+	world_settle(&w);
+	assert_int_equal(world_first(&w, POOL_RETIRE), 0);
+	world_end(&w);
+}
+
 static void an_idle_worker_near_its_limit_leaves_with_its_replacement_in_place(void **state)
 {
 	struct world w;
@@ -370,7 +430,8 @@ static void workers_beyond_max_procs_retire_the_least_loaded_first(void **state)
 
 	world_start(&w, .max_procs = 2);
 	for (uint32_t i = 0; i < 4; i++)
-		pool_adopted(w.pool, i, POOL_SERVING, POOL_NO_REASON, 50, 9 - i, 0, w.now_ms, w.now_ms);
+		pool_adopted(
+			w.pool, i, POOL_SERVING, POOL_NO_REASON, 50, 9 - i, 0, w.now_ms, w.now_ms);
 	assert_int_equal(world_settle(&w), 2);
 	assert_int_equal(world_first(&w, POOL_RETIRE), 3);
 	assert_int_equal(world_reason(&w, POOL_RETIRE), POOL_SURPLUS);
@@ -448,7 +509,11 @@ int main(void)
 		cmocka_unit_test(the_oldest_idle_worker_retires_first_and_min_procs_stay),
 		cmocka_unit_test(an_idle_worker_stays_if_the_pool_would_want_a_spawn_at_once),
 		cmocka_unit_test(a_worker_that_was_used_begins_its_idle_time_again),
-		cmocka_unit_test(an_idle_worker_near_its_limit_leaves_with_its_replacement_in_place),
+		cmocka_unit_test(idle_time_begins_with_the_end_of_a_long_connection),
+		cmocka_unit_test(a_worker_gets_one_replacement_only_even_if_it_was_handed_on),
+		cmocka_unit_test(a_replacement_that_lies_is_ordered_again),
+		cmocka_unit_test(
+			an_idle_worker_near_its_limit_leaves_with_its_replacement_in_place),
 		cmocka_unit_test(workers_beyond_max_procs_retire_the_least_loaded_first),
 		cmocka_unit_test(nobody_retires_who_cannot_be_replaced),
 		cmocka_unit_test(every_worker_ends_at_exactly_its_limit_one_connection_at_a_time),
