@@ -59,8 +59,9 @@ int binding_open(struct binding *b, const struct settings *s, const struct servi
 }
 
 /* A socket filter sees a segment from its TCP header on; byte 13 holds the flags. A connection that is
- * under way needs only its ACK to get in, and that passes (tcp(7) does not tell; the test does). Where
- * filters are refused without root, a backlog of nothing lets at most one more client wait. */
+ * under way needs only its ACK to get in, and that passes (tcp(7) does not tell; the test does). Some
+ * kernels refuse filters without root: then the last few clients are reset by the close. A backlog of
+ * nothing instead would be worse: it drops the ACK of a client that then waits for ever. */
 static void drop_new_syns(int fd)
 {
 	struct sock_filter code[] = {
@@ -72,8 +73,7 @@ static void drop_new_syns(int fd)
 	};
 	struct sock_fprog program = {.len = ARRAY_LEN(code), .filter = code};
 
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
-		listen(fd, 0);
+	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 void binding_stop(struct binding *b)
