@@ -48,6 +48,7 @@ static void tell(void *user, enum load_severity severity, const char *text)
 /* An enum supervisor_exit. */
 static int read_config(struct sv *sv, const char *path)
 {
+	char text[LOG_STATUS_BYTES];
 	int status = 0, answer = reader_read(path, tell, NULL, &sv->config, &status);
 
 	sv->settings = sv->config.settings;
@@ -56,8 +57,8 @@ static int read_config(struct sv *sv, const char *path)
 	if (answer == READER_REFUSED)
 		return SUPERVISOR_CONFIGURATION;
 	if (answer == READER_CRASHED)
-		log_event(EV_INTERNAL, "where=configuration why=\"its reader ended with status %d\"",
-			status);
+		log_event(EV_INTERNAL, "where=configuration why=\"its reader ended by %s\"",
+			log_status(status, text));
 	else
 		log_event(EV_INTERNAL, "where=configuration why=\"%s\"", strerror(-answer));
 	return SUPERVISOR_FAILED;

@@ -217,7 +217,7 @@ static void a_killed_acceptor_is_replaced_and_told_again(void **state)
 	rig_await(&rig, LINK_LISTENER, &news);
 	rig_drop(&news);
 	rig_await(&rig, LINK_GO, &news);
-	rig_await_output(&rig, "acceptor.exit");
+	rig_await_output(&rig, "status=signal:KILL again_ms=0\n");
 	stop();
 }
 
