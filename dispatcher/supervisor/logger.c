@@ -236,11 +236,14 @@ int logger_main(int argc, char **argv)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	struct logger lg = {.linked = true};
+	int status;
 
 	signal(SIGPIPE, SIG_IGN);
 	lg.head.next = lg.head.prev = &lg.head;
 	lg.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (lg.epoll < 0 || epoll_ctl(lg.epoll, EPOLL_CTL_ADD, LOG_CHANNEL_FD, &event) < 0)
 		return 1;
-	return serve(&lg);
+	status = serve(&lg);
+	free(lg.sinks);
+	return status;
 }
