@@ -16,12 +16,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #define STOP_LIMIT_MS 2000
 #define FILE_MODE 0640
 #define DETACHED_MAX 256 /* workers that may end while no logger runs before words are lost */
+#define SWEEP_MS 100
 
 struct sink {
 	struct news news;
@@ -47,6 +49,7 @@ struct logs {
 	pid_t pid;
 	struct backoff backoff;
 	struct timer *timer; /* until the next start, or the limit of the stop */
+	struct timer *sweep; /* while there are detached sources */
 	bool stopping;
 	void (*stopped)(void *user);
 	void *user;
@@ -226,7 +229,7 @@ void logs_start(struct logs *logs)
 static void forget_said(struct logs *logs)
 {
 	for (struct log_source *s = logs->sources.next; s != &logs->sources; s = s->next)
-		s->said = s->said && s->detached;
+		s->said = false;
 }
 
 static void gone(struct logs *logs)
@@ -308,15 +311,21 @@ uint32_t logs_sink(const struct logs *logs, uint32_t service)
 	return logs->of_service[service];
 }
 
-void logs_add(struct logs *logs, struct log_source *source)
+static void link_source(struct logs *logs, struct log_source *source)
 {
 	source->news.say = say_source;
-	source->said = false;
 	source->prev = logs->sources.prev;
 	source->next = &logs->sources;
 	source->prev->next = source;
 	logs->sources.prev = source;
-	outlet_push(&logs->outlet, &source->news);
+	if (!source->said)
+		outlet_push(&logs->outlet, &source->news);
+}
+
+void logs_add(struct logs *logs, struct log_source *source)
+{
+	source->said = false;
+	link_source(logs, source);
 }
 
 static void unlink_source(struct logs *logs, struct log_source *source)
@@ -335,19 +344,36 @@ static void free_detached(struct logs *logs, struct log_source *source)
 	logs->detached_count--;
 }
 
-/* Frees the detached ones that the logger has by now; with `all`, every one. */
+/* A logger that was told of the pipe may have died before it read: only an empty pipe is proof. */
+static bool is_read(const struct log_source *source)
+{
+	int unread = 0;
+
+	return source->said && ioctl(source->fd, FIONREAD, &unread) == 0 && !unread;
+}
+
+/* Frees the detached ones that have been read; with `all`, every one. */
 static void free_all_detached(struct logs *logs, bool all)
 {
 	struct log_source *next;
 
 	for (struct log_source *s = logs->sources.next; s != &logs->sources; s = next) {
 		next = s->next;
-		if (s->detached && (all || s->said))
+		if (s->detached && (all || is_read(s)))
 			free_detached(logs, s);
 	}
 }
 
-/* The last words of a worker that ended while the logger was not there. */
+static void on_sweep(void *user)
+{
+	struct logs *logs = user;
+
+	free_all_detached(logs, false);
+	if (logs->detached_count)
+		timer_in(logs->sweep, SWEEP_MS);
+}
+
+/* Keeps the last words of a worker until a logger has read them. */
 static void detach(struct logs *logs, const struct log_source *source)
 {
 	struct log_source *copy = malloc(sizeof(*copy));
@@ -363,16 +389,15 @@ static void detach(struct logs *logs, const struct log_source *source)
 		return;
 	}
 	logs->detached_count++;
-	logs_add(logs, copy);
+	link_source(logs, copy);
+	timer_in(logs->sweep, SWEEP_MS);
 }
 
 void logs_remove(struct logs *logs, struct log_source *source)
 {
 	if (!source->next)
 		return;
-	if (logs->detached_count)
-		free_all_detached(logs, false);
-	if (!source->said && logs->detached_count < DETACHED_MAX)
+	if (!is_read(source) && logs->detached_count < DETACHED_MAX)
 		detach(logs, source);
 	unlink_source(logs, source);
 }
@@ -418,6 +443,8 @@ int logs_new(struct uv_loop_s *loop, struct children *children, const struct set
 	if (!bad)
 		bad = timer_new(loop, on_timer, logs, &logs->timer);
 	if (!bad)
+		bad = timer_new(loop, on_sweep, logs, &logs->sweep);
+	if (!bad)
 		bad = make_sinks(logs);
 	if (!bad)
 		bad = add_own(logs, &logs->own, &logs->own_out);
@@ -437,6 +464,7 @@ struct logs *logs_free(struct logs *logs)
 	free_all_detached(logs, true);
 	outlet_deinit(&logs->outlet);
 	timer_free(logs->timer);
+	timer_free(logs->sweep);
 	copy_rest(logs->own.fd);
 	base_close(&logs->own.fd);
 	base_close(&logs->acceptors.fd);

@@ -21,8 +21,8 @@ struct log_source {
 	pid_t pid; /* 0: one of our own, whose lines are complete already */
 	uint32_t sink;
 	char label[LOG_LABEL_BYTES]; /* of a worker: smtp/7 */
-	bool detached; /* a copy of one that was removed before the logger had it */
-	bool said;     /* of a detached one: it is over */
+	bool detached; /* a copy of one that was removed with something in it that nobody had read */
+	bool said;     /* the present logger has it */
 };
 
 /* Opens the files and makes the pipes of our own lines. 0 or -errno. */
