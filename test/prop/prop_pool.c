@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define STEPS  2000
-#define WORLDS 300
+#define WORLDS 200
 
 /* One world. */
 struct world {
