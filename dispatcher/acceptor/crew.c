@@ -197,6 +197,18 @@ static void drop_strays(struct service *svc)
 	}
 }
 
+/* The last acceptor took these from the kernel and died before it had entered them anywhere. */
+static void drop_unentered(struct service *svc)
+{
+	struct ledger_service *b = svc->book;
+	uint64_t known = b->handed + b->refused;
+
+	if (b->accepted <= known)
+		return;
+	b->lost += b->accepted - known;
+	b->handed += b->accepted - known;
+}
+
 static void count_sources(struct service *svc)
 {
 	for (uint32_t i = 0; svc->sources && i < svc->conns.count; i++) {
@@ -219,12 +231,12 @@ void crew_go(struct service *svc, uint64_t now_ms)
 	if (!svc->pool)
 		return;
 	drop_strays(svc);
+	drop_unentered(svc);
 	count_sources(svc);
 	for (uint32_t i = 0; i < svc->slot_count; i++)
 		if (svc->slots[i].serial)
 			adopt(svc, &svc->slots[i], now_ms);
 	svc->settling_until_ms = now_ms + SETTLE_MS;
-	svc->book->handed = MAX(svc->book->handed, svc->book->lost + svc->conns.open);
 	crew_book_exits(svc, now_ms);
 	service_refresh_all(svc, now_ms);
 }
