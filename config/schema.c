@@ -55,6 +55,9 @@ static const struct schema_option options[] = {
 	{"MAX_SHUTDOWN", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_shutdown), .min = 1, .max = 16384,
 		.initial = "2",
 		.doc = "Workers of the service that may be retiring at the same time."},
+	/* Measured with 4 workers, cost per short connection at 64 and 512 at a time: 2 unread offers
+	 * 0.88 and 0.84, 5: 0.71 and 0.67, 8: 0.65 and 0.63, 16: 0.63 and 0.59, 32: 0.62 and 0.57, 64:
+	 * 0.59 and 0.59, 128: 0.61 and 0.58; below 64 bursts met the limit and were held. */
 	{"MAX_HANDOFFS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_handoffs), .min = 1, .max = 200,
 		.initial = "64",
 		.doc = "Connections that may be offered to a worker before it has read them."},
