@@ -36,13 +36,13 @@ struct ledger_worker {
 	uint64_t given;	 /* connections offered, less those stolen back: comparable with the page's taken */
 	uint64_t taken;	 /* as far as believed */
 	uint64_t done;	 /* entries of the page's ring that have been settled */
-	uint64_t life;	 /* connections given that count for max_life_conns */
 	uint64_t created_ms, created_wall_ms;
 	uint64_t asked;	 /* nonce of the last ping */
-	uint32_t load, peak;
+	uint32_t peak; /* most connections at a time */
+	uint32_t reserved;
 };
 
-enum ledger_phase { LEDGER_FREE, LEDGER_OFFERED, LEDGER_TAKEN };
+enum ledger_phase { LEDGER_FREE, LEDGER_OPEN };
 
 /* A connection slot. */
 struct ledger_conn {

@@ -18,7 +18,7 @@ struct conns {
 /* Rebuilds the free list from what the table says; table may hold open connections. */
 void conns_init(struct conns *c, struct ledger_conn *table, uint32_t count);
 
-/* A free slot, marked OFFERED; CONNS_NONE when all are in use. The caller fills in the rest. */
+/* A free slot, CONNS_NONE when all are in use. The caller fills it in, phase last. */
 uint32_t conns_open(struct conns *c);
 void conns_close(struct conns *c, uint32_t slot);
 

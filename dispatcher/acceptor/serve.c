@@ -37,7 +37,7 @@ static void assign(struct service *svc, uint32_t conn, struct slot *s)
 
 	record->worker = s->global;
 	record->seq = svc->ledger->next_seq++;
-	record->phase = LEDGER_OFFERED;
+	record->phase = LEDGER_OPEN;
 }
 
 static void enter(struct service *svc, const struct listener *l, const struct msg_conn *offer,

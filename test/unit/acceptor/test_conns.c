@@ -24,7 +24,7 @@ static uint32_t open_for(uint32_t worker, uint64_t seq)
 	uint32_t slot = conns_open(&conns);
 
 	assert_int_not_equal(slot, CONNS_NONE);
-	table[slot].phase = LEDGER_OFFERED;
+	table[slot].phase = LEDGER_OPEN;
 	table[slot].worker = worker;
 	table[slot].seq = seq;
 	return slot;
@@ -86,7 +86,7 @@ static void rebuilding_keeps_what_is_open(void **state)
 
 		assert_int_not_equal(slot, kept);
 		assert_int_not_equal(slot, CONNS_NONE);
-		table[slot].phase = LEDGER_OFFERED;
+		table[slot].phase = LEDGER_OPEN;
 	}
 	assert_int_equal(conns_open(&again), CONNS_NONE);
 }

@@ -77,7 +77,7 @@ static uint32_t give(void)
 {
 	uint32_t conn = conns_open(&conns);
 
-	table[conn].phase = LEDGER_OFFERED;
+	table[conn].phase = LEDGER_OPEN;
 	table[conn].worker = WORKER;
 	book.given++;
 	return conn;
@@ -137,7 +137,7 @@ static void a_connection_of_another_worker_stays_open(void **state)
 	uint32_t mine = give(), other = conns_open(&conns);
 
 	(void)mine;
-	table[other].phase = LEDGER_OFFERED;
+	table[other].phase = LEDGER_OPEN;
 	table[other].worker = WORKER + 1;
 	page_add_taken(page, 1);
 	page_add_done(page, other);
