@@ -108,6 +108,12 @@ static void drain(struct service *svc, uint64_t now_ms)
 	pool_close(svc->pool, svc->close_deadline_ms, now_ms);
 }
 
+/* Whether the pool is asked for decisions. */
+static bool decides(const struct service *svc)
+{
+	return (svc->state == LINK_OPEN || svc->state == LINK_CLOSING) && !svc->theft.victim;
+}
+
 void pump_run(struct service *svc, uint64_t now_ms)
 {
 	struct pool_decision d;
@@ -117,8 +123,7 @@ void pump_run(struct service *svc, uint64_t now_ms)
 		return;
 	drain(svc, now_ms);
 	backoff = svc->backoff_seen_ms;
-	while ((svc->state == LINK_OPEN || svc->state == LINK_CLOSING) && !svc->theft.victim &&
-		pool_next(svc->pool, now_ms, &d))
+	while (decides(svc) && pool_next(svc->pool, now_ms, &d))
 		carry_out(svc, &d, now_ms);
 	log_backoff(svc, backoff, now_ms);
 	svc->backoff_seen_ms = pool_backoff_until(svc->pool);
@@ -145,13 +150,14 @@ static void earlier(uint64_t *due, uint64_t ms)
 		*due = ms;
 }
 
+/* The deadline of a pool that is not asked would stay in the past, and the timer fire for ever. */
 uint64_t pump_due(const struct service *svc)
 {
 	uint64_t due = CLOCK_NEVER;
 
 	if (!svc->pool || !svc->active)
 		return due;
-	if (!svc->theft.victim)
+	if (decides(svc) && !svc->settling_until_ms)
 		due = pool_deadline(svc->pool);
 	earlier(&due, svc->starved_until_ms);
 	earlier(&due, svc->retry_ms);

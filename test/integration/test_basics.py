@@ -12,6 +12,7 @@ from harness import clients, processes
 from harness.daemon import service
 from harness.processes import wait_until
 
+NOBODY = 65534
 ISO_8601 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)$")
 
 
@@ -155,6 +156,35 @@ def test_shutdown_has_a_deadline(run_daemon, port):
         began = time.monotonic()
         assert daemon.shut_down(seconds=10) == 0
         assert 0.9 < time.monotonic() - began < 4
+
+
+def test_a_service_that_has_closed_leaves_the_acceptor_in_peace(run_daemon, port):
+    """Its pool had something to do 2 s after the start: by then the service is closed."""
+    held_by, closed = port(), port()
+    daemon = run_daemon(echo_service(held_by),
+                        service("gone", closed, IMAGE="dispatcher-echo", MAX_IDLE_TIME="2s"))
+    with clients.Held() as held:
+        held.open(held_by)
+        os.kill(daemon.supervisor_pid, signal.SIGTERM)
+        daemon.wait_service(lambda one: one["state"] == "closed", "closed", "gone")
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            assert daemon.service("echo")["connections"] == 1
+            time.sleep(0.1)
+        assert daemon.shut_down(signal.SIGINT, seconds=5) == 0
+    assert daemon.events("worker.exit", "worker=echo/1 ", "lost=1$")
+
+
+def test_without_root_its_own_user_may_ask(make_daemon, port, directory):
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    daemon = make_daemon(echo_service(port()))
+    daemon.user = NOBODY
+    for path in (daemon.directory, *daemon.directory.iterdir()):
+        os.chown(path, NOBODY, NOBODY)
+    daemon.start()
+    assert daemon.ctl("status", user=NOBODY, extra_groups=[]).returncode == 0
+    assert daemon.ctl("status", user=NOBODY - 1, extra_groups=[]).returncode == 1
 
 
 def test_a_second_start_on_the_same_run_dir_is_refused(run_daemon, port, stage):

@@ -32,6 +32,7 @@ class Daemon:
         self.log_path = directory / "output"
         self.control_path = directory / "run" / "control.sock"
         self.environment = environment or {}
+        self.user = None  # who starts it, by number; None: who runs the tests
         self.expected_errors = []
         self.unsettled = set()  # services that cannot come to rest: their counts are not checked
         self.process, self.supervisor_pid, self.baseline = None, None, None
@@ -56,7 +57,8 @@ class Daemon:
             self.process = subprocess.Popen(
                 [self.stage.program("dispatcher"), "-c", self.config_path], stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output, start_new_session=True, env=environment,
-                cwd=self.directory)
+                cwd=self.directory, user=self.user, group=self.user,
+                extra_groups=None if self.user is None else [])
         self.supervisor_pid = self.process.pid
         if ready:
             self.wait(self.is_ready, "every service open, min_procs workers ready", START_SECONDS)
