@@ -235,6 +235,8 @@ static uint64_t deadline_of(const struct pool *p, const struct pool_slot *s)
 {
 	if (s->w.state == POOL_STARTING)
 		return pool_after(s->w.created_ms, p->limits.start_ms);
+	if (s->w.state == POOL_SUSPECT)
+		return pool_after(s->suspect_ms, p->limits.start_ms);
 	return s->w.state == POOL_RETIRING ? retiring_deadline(p, s) : POOL_NEVER;
 }
 

@@ -81,7 +81,11 @@ void pool_taken(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms);
 void pool_done(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms);
 /* count unread offers were taken away from slot; a SERVING worker becomes SUSPECT, unless count is 0. */
 void pool_robbed(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms);
-void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms); /* a SUSPECT reads again */
+/* Its queue is empty, and yet it does not say that it read: SUSPECT, and no more thefts before it answers
+ * or ends. */
+void pool_silent(struct pool *p, uint32_t slot, uint64_t now_ms);
+/* A SUSPECT reads again. One that does not within start_ms is killed: POOL_HUNG. */
+void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms);
 void pool_lied(struct pool *p, uint32_t slot, uint64_t now_ms);	    /* false report */
 void pool_hung(struct pool *p, uint32_t slot, uint64_t now_ms);	    /* kill it at once */
 /* The process is gone. Unread offers stay in the slot, which is EXITED until pool_released (they

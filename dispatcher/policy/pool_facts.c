@@ -68,6 +68,12 @@ static void note_unread(struct pool *p, struct pool_slot *s, uint64_t now_ms)
 	s->askable = s->askable && s->stranded;
 }
 
+static void suspect(struct pool_slot *s, uint64_t now_ms)
+{
+	pool_set_state(s, POOL_SUSPECT);
+	s->suspect_ms = now_ms;
+}
+
 static void owe(struct pool_slot *s, bool kill, enum pool_reason reason)
 {
 	s->owed = reason;
@@ -94,7 +100,7 @@ void pool_adopted(struct pool *p, uint32_t slot, enum pool_state state, enum poo
 	s->w.load = s->w.peak = load;
 	s->w.unread = unread;
 	s->w.created_ms = s->w.ready_ms = created_ms;
-	s->w.idle_since_ms = s->w.retired_ms = now_ms;
+	s->w.idle_since_ms = s->w.retired_ms = s->suspect_ms = now_ms;
 	offered_made(&s->offered, unread, now_ms);
 	note_unread(p, s, now_ms);
 	if (state == POOL_KILLED)
@@ -197,10 +203,23 @@ void pool_robbed(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 	if (count) {
 		note_idle(p, s, now_ms);
 		if (s->w.state == POOL_SERVING)
-			pool_set_state(s, POOL_SUSPECT);
+			suspect(s, now_ms);
 	}
 	note_unread(p, s, now_ms);
 	pool_changed(p, s);
+}
+
+void pool_silent(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	struct pool_slot *s = begin_if(p, slot, BIT(POOL_SERVING), now_ms);
+
+	if (!s)
+		return;
+	suspect(s, now_ms);
+	s->ask_ms = POOL_NEVER;
+	s->askable = false;
+	pool_changed(p, s);
+	pool_look_at(p, now_ms);
 }
 
 void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms)
@@ -211,6 +230,7 @@ void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms)
 		return;
 	pool_set_state(s, POOL_SERVING);
 	s->alive_ms = now_ms;
+	s->ask_ms = MIN(s->ask_ms, now_ms);
 	note_idle(p, s, now_ms);
 	pool_changed(p, s);
 	pool_look_at(p, now_ms);

@@ -31,7 +31,7 @@ struct pool_slot {
 	bool plain;		  /* see is_plain(): only its load counts anew at a change */
 	uint32_t heir;		  /* the STARTING slot that replaces this one */
 	uint32_t heir_of;	  /* STARTING: the slot that it replaces */
-	uint64_t termed_ms, ask_ms;
+	uint64_t termed_ms, suspect_ms, ask_ms;
 	uint64_t alive_ms; /* when it last read or finished something */
 	struct offered offered;
 };

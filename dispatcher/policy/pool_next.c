@@ -58,6 +58,7 @@ static bool kill_group(
 		pool_set_state(s, POOL_KILLED);
 	s->failed = s->failed || reason == POOL_NOT_READY;
 	s->owed = POOL_NO_REASON;
+	s->askable = false; /* a thief might wait for a lock that it holds: robbed once it is dead */
 	pool_forget_heir(p, s);
 	pool_changed(p, s);
 	*ret = (struct pool_decision){POOL_KILL, slot_of(p, s), reason};
@@ -133,7 +134,7 @@ static void mark(struct pool *p, struct pool_slot *s, uint64_t now_ms)
 		mark_proven(p, s, now_ms);
 	if (is_live && s->w.unread)
 		s->stranded = now_ms >= pool_after(s->w.unread_since_ms, p->limits.handoff_ms);
-	s->askable = s->stranded && !s->robbing && now_ms >= s->ask_ms;
+	s->askable = s->stranded && !s->robbing && s->w.state != POOL_KILLED && now_ms >= s->ask_ms;
 	pool_changed(p, s);
 }
 
@@ -142,7 +143,7 @@ static uint64_t due_ms(const struct pool *p, const struct pool_slot *s)
 {
 	uint64_t at_ms = s->w.deadline_ms;
 
-	if (s->stranded && !s->robbing && !s->askable)
+	if (s->stranded && !s->robbing && !s->askable && s->w.state != POOL_KILLED)
 		at_ms = MIN(at_ms, s->ask_ms);
 	if (s->w.unread && !s->stranded)
 		at_ms = MIN(at_ms, pool_after(s->w.unread_since_ms, p->limits.handoff_ms));
@@ -164,6 +165,10 @@ static bool deadline_passed(
 
 	if (s->w.state == POOL_STARTING)
 		return kill_group(p, s, POOL_NOT_READY, ret);
+	if (s->w.state == POOL_SUSPECT) {
+		s->failed = s->failed || now_ms < s->w.ready_ms + POOL_PROVEN_MS;
+		return kill_group(p, s, POOL_HUNG, ret);
+	}
 	if (s->w.reason == POOL_FALSE_REPORT &&
 		now_ms >= pool_after(s->w.retired_ms, p->limits.kill_ms))
 		return kill_group(p, s, POOL_FALSE_REPORT, ret);

@@ -140,7 +140,7 @@ void model_adopted(struct model *m, uint32_t slot, enum pool_state state, enum p
 	w->life = life;
 	w->load = w->peak = load;
 	w->created_ms = w->ready_ms = created_ms;
-	w->idle_ms = w->retired_ms = m->now_ms;
+	w->idle_ms = w->retired_ms = w->suspect_ms = m->now_ms;
 	add_offers(m, w, unread);
 	if (state == POOL_KILLED) {
 		w->owed = reason ? reason : POOL_HUNG;
@@ -218,8 +218,22 @@ void model_robbed(struct model *m, uint32_t slot, uint32_t count)
 	w->ask_ms = count ? m->now_ms : m->now_ms + (model_is_live(w) ? m->limits.handoff_ms : 100);
 	if (count && !w->load)
 		w->idle_ms = m->now_ms;
-	if (count && w->state == POOL_SERVING)
+	if (count && w->state == POOL_SERVING) {
 		w->state = POOL_SUSPECT;
+		w->suspect_ms = m->now_ms;
+	}
+	model_drop_leavers(m);
+}
+
+void model_silent(struct model *m, uint32_t slot)
+{
+	struct model_worker *w = &m->worker[slot];
+
+	if (w->state != POOL_SERVING)
+		return;
+	w->state = POOL_SUSPECT;
+	w->suspect_ms = m->now_ms;
+	w->ask_ms = POOL_NEVER;
 	model_drop_leavers(m);
 }
 
@@ -231,6 +245,7 @@ void model_answered(struct model *m, uint32_t slot)
 		return;
 	w->state = POOL_SERVING;
 	w->alive_ms = m->now_ms;
+	w->ask_ms = MIN(w->ask_ms, m->now_ms);
 	if (!w->load)
 		w->idle_ms = m->now_ms;
 	note_use(m, w, true);

@@ -16,7 +16,7 @@ struct model_worker {
 	enum pool_reason reason, owed;
 	bool owed_kill, leaving, replaced, robbing, hasty, proven, failed, termed, could_take;
 	uint32_t load, unread, peak, heir, heir_of;
-	uint64_t life, created_ms, ready_ms, idle_ms, retired_ms, termed_ms, ask_ms, alive_ms;
+	uint64_t life, created_ms, ready_ms, idle_ms, retired_ms, termed_ms, ask_ms, alive_ms, suspect_ms;
 	uint64_t offered_ms[MODEL_OFFERS]; /* of each unread offer, the oldest first */
 	int64_t used; /* the higher, the later it was used */
 	uint32_t used_load;
@@ -42,6 +42,7 @@ void model_given(struct model *m, uint32_t slot, uint32_t count);
 void model_taken(struct model *m, uint32_t slot, uint32_t count);
 void model_done(struct model *m, uint32_t slot, uint32_t count);
 void model_robbed(struct model *m, uint32_t slot, uint32_t count);
+void model_silent(struct model *m, uint32_t slot);
 void model_answered(struct model *m, uint32_t slot);
 void model_lied(struct model *m, uint32_t slot);
 void model_hung(struct model *m, uint32_t slot);

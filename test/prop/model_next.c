@@ -86,6 +86,11 @@ static bool next_deadline(struct model *m, struct pool_decision *ret)
 		if (w->state == POOL_STARTING &&
 			m->now_ms >= model_after(w->created_ms, m->limits.start_ms))
 			return kill_it(m, i, POOL_NOT_READY, ret);
+		if (w->state == POOL_SUSPECT &&
+			m->now_ms >= model_after(w->suspect_ms, m->limits.start_ms)) {
+			w->failed |= m->now_ms < w->ready_ms + MODEL_PROVEN_MS;
+			return kill_it(m, i, POOL_HUNG, ret);
+		}
 		if (w->state == POOL_RETIRING && next_farewell(m, i, ret))
 			return true;
 	}
@@ -116,7 +121,8 @@ static bool next_theft(struct model *m, struct pool_decision *ret)
 
 		is_room |= model_room_for_loot(m, i, false) > 0;
 		is_lively |= model_room_for_loot(m, i, true) > 0;
-		if (!model_is_stranded(m, w) || w->robbing || m->now_ms < w->ask_ms)
+		if (!model_is_stranded(m, w) || w->robbing || m->now_ms < w->ask_ms ||
+			w->state == POOL_KILLED)
 			continue;
 		if (!victim || w->offered_ms[0] < victim->offered_ms[0])
 			victim = w;

@@ -360,10 +360,16 @@ static void some_worker_misbehaves(struct world *w)
 
 	if (slot == MODEL_NOBODY)
 		return;
-	if (below(w, 2)) {
+	switch (below(w, 3)) {
+	case 0:
 		pool_lied(w->pool, slot, w->model.now_ms);
 		model_lied(&w->model, slot);
-	} else {
+		break;
+	case 1:
+		pool_silent(w->pool, slot, w->model.now_ms);
+		model_silent(&w->model, slot);
+		break;
+	default:
 		pool_hung(w->pool, slot, w->model.now_ms);
 		model_hung(&w->model, slot);
 	}

@@ -220,6 +220,74 @@ static void a_robbed_worker_is_suspect_until_it_answers(void **state)
 	world_end(&w);
 }
 
+static void a_suspect_that_does_not_answer_within_start_ms_is_killed(void **state)
+{
+	struct world w;
+
+	start_two(&w);
+	pool_taken(w.pool, 1, 1, w.now_ms);
+	world_pass(&w, 1000);
+	pool_robbed(w.pool, 0, 1, w.now_ms);
+	world_settle_ready(&w);
+	world_pass(&w, 29999);
+	assert_int_equal(world_said(&w, POOL_KILL), 0);
+	world_pass(&w, 1);
+	assert_int_equal(world_said(&w, POOL_KILL), 1);
+	assert_int_equal(world_first(&w, POOL_KILL), 0);
+	assert_int_equal(pool_worker(w.pool, 0)->reason, POOL_HUNG);
+	world_end(&w);
+}
+
+static void a_suspect_killed_soon_after_it_was_ready_is_a_failure(void **state)
+{
+	struct world w;
+
+	world_start(&w, .min_procs = 2, .max_procs = 2, .start_ms = 2000);
+	world_settle_ready(&w);
+	pool_silent(w.pool, 0, w.now_ms);
+	world_pass(&w, 2000);
+	assert_int_equal(world_state(&w, 0), POOL_KILLED);
+	pool_exited(w.pool, 0, w.now_ms);
+	assert_int_equal(pool_backoff_ms(w.pool), 1000);
+	world_end(&w);
+}
+
+static void a_silent_worker_is_suspect_and_not_robbed_again(void **state)
+{
+	struct world w;
+
+	start_two(&w);
+	pool_taken(w.pool, 1, 1, w.now_ms);
+	world_pass(&w, 1000);
+	pool_robbed(w.pool, 0, 0, w.now_ms);
+	pool_silent(w.pool, 0, w.now_ms);
+	assert_int_equal(world_state(&w, 0), POOL_SUSPECT);
+	world_pass(&w, 20000);
+	assert_int_equal(world_said(&w, POOL_STEAL), 0);
+	pool_answered(w.pool, 0, w.now_ms);
+	assert_int_equal(world_state(&w, 0), POOL_SERVING);
+	world_settle(&w);
+	assert_int_equal(world_said(&w, POOL_STEAL), 1);
+	world_end(&w);
+}
+
+static void a_killed_worker_is_robbed_only_once_it_is_dead(void **state)
+{
+	struct world w;
+
+	start_two(&w);
+	pool_taken(w.pool, 1, 1, w.now_ms);
+	pool_hung(w.pool, 0, w.now_ms);
+	world_settle(&w);
+	assert_int_equal(world_said(&w, POOL_KILL), 1);
+	world_pass(&w, 60000);
+	assert_int_equal(world_said(&w, POOL_STEAL), 0);
+	pool_exited(w.pool, 0, w.now_ms);
+	world_settle(&w);
+	assert_int_equal(world_said(&w, POOL_STEAL), 1);
+	world_end(&w);
+}
+
 static void a_worker_robbed_of_nothing_goes_on_serving(void **state)
 {
 	struct world w;
@@ -496,6 +564,10 @@ int main(void)
 		cmocka_unit_test(without_handoff_timeout_only_the_dead_are_robbed),
 		cmocka_unit_test(nobody_is_offered_anything_while_he_is_robbed),
 		cmocka_unit_test(a_robbed_worker_is_suspect_until_it_answers),
+		cmocka_unit_test(a_suspect_that_does_not_answer_within_start_ms_is_killed),
+		cmocka_unit_test(a_suspect_killed_soon_after_it_was_ready_is_a_failure),
+		cmocka_unit_test(a_silent_worker_is_suspect_and_not_robbed_again),
+		cmocka_unit_test(a_killed_worker_is_robbed_only_once_it_is_dead),
 		cmocka_unit_test(a_worker_robbed_of_nothing_goes_on_serving),
 		cmocka_unit_test(a_living_worker_is_asked_again_only_after_handoff_timeout),
 		cmocka_unit_test(a_lone_hanging_worker_gets_a_rescuer_beyond_max_procs),
