@@ -130,6 +130,7 @@ static void reconcile(struct service *svc, struct slot *s, uint64_t now_ms)
 		conns_close(&svc->conns, conn);
 	}
 	s->book->given -= unsent;
+	s->asked_given = s->book->given;
 	if (unsent) {
 		pool_taken(svc->pool, s->index, unsent, now_ms);
 		pool_done(svc->pool, s->index, unsent, now_ms);

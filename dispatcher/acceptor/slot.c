@@ -55,6 +55,7 @@ int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[3], uint3
 	s->bell_fd = base_steal_fd(&bell);
 	s->serial = serial;
 	s->pid = pid;
+	s->asked_given = 0;
 	s->exited = s->liar = s->armed = s->unsettled = s->killed = false;
 	uv_poll_start(&s->poll, UV_READABLE, on_bell);
 	return 0;
@@ -115,9 +116,12 @@ void slot_refresh(struct slot *s, struct conns *conns, struct slot_news *ret_new
 	page_read(s->page, &c);
 	ret_news->ready = c.ready;
 	ret_news->answered = s->book->asked && c.beat == s->book->asked;
-	if (c.done == s->book->done && c.taken == s->book->taken)
+	if (ret_news->answered && !s->unsettled && c.taken < s->asked_given)
+		ret_news->lie = "read_and_did_not_say";
+	else if (c.done == s->book->done && c.taken == s->book->taken)
 		return;
-	ret_news->lie = find_lie(s, &c);
+	else
+		ret_news->lie = find_lie(s, &c);
 	if (!ret_news->lie) {
 		ret_news->taken = (uint32_t)(c.taken - s->book->taken);
 		s->book->taken = c.taken;
@@ -164,6 +168,7 @@ int slot_ping(struct slot *s)
 	struct msg_writer w;
 
 	s->book->asked++;
+	s->asked_given = s->book->given;
 	msg_begin(&w, buf, sizeof(buf), MSG_PING);
 	msg_put_u64(&w, MSG_NONCE, s->book->asked);
 	return send_message(s, &w, NULL, 0);

@@ -28,6 +28,7 @@ struct slot {
 	pid_t pid;
 	bool exited, liar, armed, releasing, killed;
 	bool unsettled; /* taken over: what is unread is not known before it answers a ping */
+	uint64_t asked_given; /* what it must have taken when it answers the last ping, at least */
 	uint64_t wall_ready_ms;
 	int status;	/* of waitpid(2), once exited */
 	int chan, bell_fd;

@@ -75,6 +75,7 @@ static bool move(struct service *svc, struct slot *victim, uint32_t conn, uint32
 	c->seq = svc->ledger->next_seq++;
 	svc->slots[index].book->given++;
 	victim->book->given--;
+	victim->asked_given -= victim->asked_given > 0;
 	return true;
 }
 
@@ -148,6 +149,16 @@ static uint32_t take_loot(struct service *svc, struct slot *victim, int loot_fd,
 	return moved;
 }
 
+/* An empty queue, and yet it says nothing of having read: either it is just about to, and answers at once,
+ * or it keeps what it read to itself. */
+static void ask_victim(struct service *svc, struct slot *victim, bool silent, uint64_t now_ms)
+{
+	service_ask(svc, victim);
+	service_refresh(svc, victim, now_ms);
+	if (silent && service_pool_worker(victim)->unread)
+		pool_silent(svc->pool, victim->index, now_ms);
+}
+
 void theft_ended(struct service *svc, const struct link_record *r, int loot_fd, uint64_t now_ms)
 {
 	OWNS_FD int owned = loot_fd;
@@ -170,6 +181,6 @@ void theft_ended(struct service *svc, const struct link_record *r, int loot_fd, 
 	if (!victim->exited && r->status == LINK_THEFT_HUNG)
 		pool_hung(svc->pool, victim->index, now_ms);
 	else if (!victim->exited)
-		service_ask(svc, victim);
+		ask_victim(svc, victim, !moved && emptied, now_ms);
 	settle_dead(svc, victim, emptied, now_ms);
 }
