@@ -72,6 +72,54 @@ def test_a_false_report_is_not_believed_and_its_worker_ends(run_daemon, port, mo
     daemon.wait_service(lambda one: len(one["workers"]) == 2 and one["settled"], "replaced", "rogue")
 
 
+@pytest.mark.parametrize("mode", ["never_reads", "closes_channel"])
+def test_offers_that_are_never_read_are_served_by_another(run_daemon, port, mode):
+    number = port()
+    daemon, served = run_beside(run_daemon, port, rogue(number, mode, START_TIMEOUT="2s"),
+                                during=lambda _: use(number, 20))
+    assert served == 20
+    one = daemon.service("rogue")
+    assert one["stolen_back"] > 0 and one["lost"] == 0
+    daemon.wait_event("worker.exit", "worker=rogue/1 ", "reason=hung")
+
+
+@pytest.mark.parametrize("mode", ["hoards", "hoards_and_answers"])
+def test_a_worker_that_keeps_offers_to_itself_harms_only_their_clients(run_daemon, port, mode):
+    number = port()
+    daemon, served = run_beside(run_daemon, port, rogue(number, mode, START_TIMEOUT="2s"),
+                                during=lambda _: use(number, 20, 4))
+    assert served >= 20 - 5, "few offers went to it before it was suspect"
+    daemon.wait_event("worker.exit", "worker=rogue/1 ")
+    assert len(daemon.events("worker.stolen_back", "worker=rogue/1 ")) < 5
+
+
+@pytest.mark.root
+def test_memory_that_never_answers_blocks_neither_thief_nor_acceptor(run_daemon, port, directory):
+    number, where = port(), directory / "silent"
+    where.mkdir()
+    silent = SilentFile(where)
+
+    def during(daemon):
+        with clients.Held() as held:
+            for count in range(1, 5):  # one by one: each of the two gets some
+                held.open(number, served=False)
+                daemon.wait_service(lambda one: one["handed"] == count, "it was offered", "rogue")
+            assert silent.asked.wait(10), "the worker never received into the mapping"
+            served = use(number, 20, 2)
+            daemon.wait_event("worker.signal", "worker=rogue/1 ", "signal=(9|KILL)", seconds=20)
+            daemon.status()
+        silent.unmount()  # only now can the kernel end it
+        daemon.wait_event("worker.exit", "worker=rogue/1 ", seconds=20)
+        return served
+
+    try:
+        _, served = run_beside(run_daemon, port, rogue(number, "silent_memory", f"FILE={silent.path}",
+                                                       USER="root"), during=during)
+        assert served == 20
+    finally:
+        silent.unmount()
+
+
 def test_a_descriptor_cannot_be_passed_to_the_acceptor(run_daemon, port):
     number = port()
     daemon, served = run_beside(run_daemon, port, rogue(number, "passes_descriptor"),

@@ -122,3 +122,10 @@ def test_a_full_disk_stops_nobody_and_lost_lines_are_counted(run_daemon, port, d
 
         wait_until(told, "the number of lost lines is told")
         assert daemon.shut_down() == 0
+
+
+def test_debug_topics_are_logged_when_asked(run_daemon, port):
+    number = port()
+    daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo"), own="DEBUG=-1")
+    clients.echo(number)
+    daemon.wait_event("debug", "topic=")

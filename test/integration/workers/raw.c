@@ -24,7 +24,7 @@ static void read_setup_fact(struct raw *r, const struct msg_value *v)
 			(const char *)v->data);
 }
 
-static void wait_readable(int fd)
+void raw_wait(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
@@ -42,7 +42,7 @@ void raw_init(struct raw *r)
 	int fds[1];
 
 	*r = (struct raw){0};
-	wait_readable(RAW_CHANNEL);
+	raw_wait(RAW_CHANNEL);
 	if (chan_recv(RAW_CHANNEL, buf, sizeof(buf), &len, fds, 0, &fd_count))
 		errx(1, "no setup message");
 	if (msg_open(&reader, buf, len) || reader.type != MSG_SETUP)

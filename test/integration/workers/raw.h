@@ -34,6 +34,8 @@ struct raw {
 void raw_init(struct raw *r);
 const char *raw_param(const struct raw *r, const char *name); /* NULL: not set */
 
+void raw_wait(int fd); /* until it is readable */
+
 /* One message from the channel; true if it offered connections. False: none, or another. */
 bool raw_read(struct raw *r);
 

@@ -161,6 +161,18 @@ _Noreturn static void hoards(struct raw *r)
 	}
 }
 
+/* As before, but answers when it is asked. */
+_Noreturn static void hoards_and_answers(struct raw *r)
+{
+	page_set_ready(r->page);
+	for (;;) {
+		raw_ring(r);
+		raw_wait(RAW_CHANNEL);
+		raw_read(r);
+		atomic_store(&r->page->taken, 0);
+	}
+}
+
 /* Receives into memory whose pages never come, while it holds the socket's lock. */
 _Noreturn static void silent_memory(struct raw *r)
 {
@@ -312,6 +324,7 @@ static const struct mode {
 	{"noise", noise},
 	{"never_reads", never_reads},
 	{"hoards", hoards},
+	{"hoards_and_answers", hoards_and_answers},
 	{"silent_memory", silent_memory},
 	{"closes_channel", closes_channel},
 	{"passes_descriptor", passes_descriptor},
