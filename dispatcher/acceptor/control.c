@@ -190,6 +190,8 @@ static void run(struct client *c)
 	for (i = 0; verb && i < ARRAY_LEN(verbs); i++)
 		if (!strcmp(verbs[i].name, verb))
 			break;
+	log_debug(LOG_STATISTICS, "verb=%s uid=%u pid=%d",
+		verb && i < ARRAY_LEN(verbs) ? verbs[i].name : "unknown", c->who.uid, c->who.pid);
 	if (!verb || i == ARRAY_LEN(verbs))
 		answer(c, 2, "unknown verb", NULL);
 	else if (json_array_size(args) > 1)

@@ -53,8 +53,12 @@ static void send_signal(struct service *svc, struct slot *s, int number, enum po
 
 static void carry_out(struct service *svc, const struct pool_decision *d, uint64_t now_ms)
 {
+	static const char *const names[] = {[POOL_SPAWN] = "spawn", [POOL_RETIRE] = "retire",
+		[POOL_TERM] = "term", [POOL_KILL] = "kill", [POOL_STEAL] = "steal"};
 	struct slot *s = &svc->slots[d->slot];
 
+	log_debug(LOG_PROCESS, "service=%s decision=%s slot=%u worker=%u reason=%s", svc->name,
+		names[d->verb], d->slot, s->serial, pool_reason_name(d->reason));
 	switch (d->verb) {
 	case POOL_SPAWN:
 		s->book->created_ms = now_ms;

@@ -121,6 +121,8 @@ static bool offer(struct service *svc, struct slot *s, const struct msg_conn *co
 	s->book->given += count;
 	svc->book->handed += count;
 	answer = slot_offer(s, conns, fds, count);
+	log_debug(LOG_HANDOFF, "worker=%s/%u connections=%u first=%u answer=%d", svc->name, s->serial, count,
+		conns[0].slot, answer);
 	if (!answer) {
 		pool_given(svc->pool, s->index, count, now_ms);
 		service_watch(svc, s);

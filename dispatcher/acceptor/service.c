@@ -152,6 +152,9 @@ void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms)
 	if (svc->theft.victim)
 		return; /* what the thief moves is not in the books yet */
 	slot_refresh(s, &svc->conns, &news);
+	if (news.taken || news.done)
+		log_debug(LOG_CHANNEL, "worker=%s/%u taken=%u done=%u", svc->name, s->serial, news.taken,
+			news.done);
 	if (news.taken)
 		pool_taken(svc->pool, s->index, news.taken, now_ms);
 	if (news.done)
