@@ -128,4 +128,13 @@ def test_debug_topics_are_logged_when_asked(run_daemon, port):
     number = port()
     daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo"), own="DEBUG=-1")
     clients.echo(number)
-    daemon.wait_event("debug", "topic=")
+    for topic in ("handoff", "process", "channel", "statistics"):
+        daemon.wait_event("debug", f"topic={topic}")
+
+
+def test_only_the_topics_that_were_asked_for_are_logged(run_daemon, port):
+    number = port()
+    daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo"), own="DEBUG=16%4000")
+    clients.echo(number)
+    daemon.wait_event("debug", "topic=handoff")
+    assert len(daemon.events("debug")) == len(daemon.events("debug", "topic=handoff"))
