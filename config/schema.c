@@ -63,7 +63,8 @@ static const struct schema_option options[] = {
 		.doc = "Connections that may be offered to a worker before it has read them."},
 	{"START_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(start_ms), .min = 1, ANY_TIME,
 		.initial = "30s",
-		.doc = "Time from start to ready; a worker that needs longer is killed."},
+		.doc = "Time from start to ready, and time in which a worker whose unread connections "
+		       "were taken back must read again; who needs longer is killed."},
 	{"HANDOFF_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(handoff_ms), .min = 1, ANY_TIME,
 		.initial = "1s",
 		.doc = "Time after which an offer that the worker has not read goes to another "
