@@ -40,7 +40,8 @@ static void schedule(struct acceptor *a, uint64_t due_ms)
 		return;
 	}
 	uv_update_time(&a->loop);
-	uv_timer_start(&a->due_timer, on_due, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+	/* Never 0: a timer that is due at once when its callback returns keeps libuv from its I/O. */
+	uv_timer_start(&a->due_timer, on_due, due_ms > now_ms ? due_ms - now_ms : 1, 0);
 }
 
 static void on_tick(uv_timer_t *timer)

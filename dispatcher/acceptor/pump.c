@@ -161,11 +161,11 @@ uint64_t pump_due(const struct service *svc)
 
 	if (!svc->pool || !svc->active)
 		return due;
-	if (decides(svc) && !svc->settling_until_ms)
+	if (svc->settling_until_ms)
+		return svc->settling_until_ms;
+	if (decides(svc))
 		due = pool_deadline(svc->pool);
-	earlier(&due, svc->starved_until_ms);
-	earlier(&due, svc->retry_ms);
-	earlier(&due, svc->settling_until_ms);
+	earlier(&due, serve_due(svc));
 	if (svc->state == LINK_CLOSING && !svc->drained)
 		earlier(&due, MAX(svc->drain_from_ms, svc->drain_checked_ms + 10));
 	return due;
@@ -246,7 +246,9 @@ void pump_orphaned(struct service *svc, uint64_t now_ms)
 {
 	struct link_record r = {.status = LINK_THEFT_FAILED};
 
-	if (svc->theft.victim)
+	if (svc->theft.victim) {
+		r.slot = svc->theft.victim->global;
 		pump_theft_ended(svc, &r, -1, now_ms);
+	}
 	pump_run(svc, now_ms);
 }

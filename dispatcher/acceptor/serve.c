@@ -279,6 +279,13 @@ static void after(struct service *svc, uint64_t now_ms)
 		hold(svc, now_ms);
 }
 
+uint64_t serve_due(const struct service *svc)
+{
+	if (svc->starved_until_ms)
+		return svc->starved_until_ms;
+	return may_serve(svc) && svc->stash.count ? svc->retry_ms : 0;
+}
+
 void serve_resume(struct service *svc, uint64_t now_ms)
 {
 	bool again = svc->stash.count;

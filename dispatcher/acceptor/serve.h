@@ -8,6 +8,9 @@
  * the listeners or not, as it should be. */
 void serve_resume(struct service *svc, uint64_t now_ms);
 
+/* When serve_resume has something to do that no other event will say; 0: nothing. */
+uint64_t serve_due(const struct service *svc);
+
 /* Somebody waits on this listener. */
 void serve_arrived(struct service *svc, struct listener *l, uint64_t now_ms);
 
