@@ -9,6 +9,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/opening.h"
 
 #include <string.h>
 
@@ -47,6 +48,11 @@ void crew_came(struct service *svc, const struct link_record *r, const int fds[3
 	svc->attached++;
 	if (!svc->active)
 		return; /* adopted by crew_go */
+	if (!svc->pool)
+		opening_pool(svc, now_ms);
+	if (service_pool_worker(s)->state == POOL_FREE) /* ordered by an acceptor that is no more */
+		pool_adopted(svc->pool, s->index, POOL_STARTING, POOL_NO_REASON, 0, 0, 0,
+			s->book->created_ms, now_ms);
 	svc->book->spawns++;
 	service_watch(svc, s);
 	slot_arm(s);
@@ -119,7 +125,7 @@ static void spawn_failed(struct service *svc, struct slot *s, const struct link_
 	uint64_t now_ms)
 {
 	uplink_release(svc->uplink, s->global, r->serial);
-	if (svc->active && service_pool_worker(s)->state == POOL_STARTING)
+	if (svc->active && svc->pool && service_pool_worker(s)->state == POOL_STARTING)
 		pool_spawn_failed(svc->pool, s->index, now_ms);
 }
 
@@ -228,11 +234,13 @@ void crew_go(struct service *svc, uint64_t now_ms)
 	if (svc->go_waits)
 		return; /* who has what is known when the thief is back */
 	svc->active = true;
-	if (!svc->pool)
-		return;
 	drop_strays(svc);
 	drop_unentered(svc);
 	count_sources(svc);
+	if (!svc->pool && svc->attached) /* it failed, and its dead are not settled */
+		opening_pool(svc, now_ms);
+	if (!svc->pool)
+		return;
 	for (uint32_t i = 0; i < svc->slot_count; i++)
 		if (svc->slots[i].serial)
 			adopt(svc, &svc->slots[i], now_ms);
@@ -257,7 +265,7 @@ void crew_released(struct service *svc, struct slot *s, uint64_t now_ms)
 	uint32_t serial = s->serial;
 
 	s->serial = 0;
-	s->exited = false; /* or crew_book_exits would book the empty slot */
+	s->exited = s->unsettled = false; /* or crew_book_exits would book the empty slot */
 	s->book->serial = 0;
 	svc->attached--;
 	uplink_release(svc->uplink, s->global, serial);

@@ -110,13 +110,12 @@ static void close_listeners(struct service *svc)
 		listener_close(&svc->listeners[i]);
 }
 
-/* A service that opens begins with an empty pool, unless workers of it live on. */
-static void open_pool(struct service *svc, uint64_t now_ms)
+void opening_pool(struct service *svc, uint64_t now_ms)
 {
 	struct pool_limits limits = pool_limits_of(svc->set);
 
 	svc->drained = svc->idle_told = false;
-	if (!svc->attached)
+	if (!svc->attached || !svc->pool)
 		svc->pool = pool_init(svc->pool_memory, &limits, now_ms);
 }
 
@@ -125,7 +124,7 @@ static void begin_closing(struct service *svc, const struct link_record *r, uint
 	uint64_t left = r->deadline_ms > now_ms ? r->deadline_ms - now_ms : 0;
 
 	if (!svc->pool)
-		open_pool(svc, now_ms);
+		opening_pool(svc, now_ms);
 	svc->close_deadline_ms = r->deadline_ms;
 	svc->drain_from_ms = now_ms + MIN(left, (uint64_t)DRAIN_LEAST_MS);
 	svc->drain_until_ms = now_ms + MIN(left / 2, (uint64_t)DRAIN_MOST_MS);
@@ -140,7 +139,7 @@ void opening_state(struct service *svc, const struct link_record *r, uint64_t no
 	switch (svc->state) {
 	case LINK_OPEN:
 		if (before != LINK_OPEN)
-			open_pool(svc, now_ms);
+			opening_pool(svc, now_ms);
 		break;
 	case LINK_CLOSING:
 		if (before != LINK_CLOSING)

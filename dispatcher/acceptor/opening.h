@@ -17,6 +17,9 @@ struct opening {
 int opening_init(struct service *svc, uint32_t index, const struct settings *settings,
 	struct ledger *ledger, const struct opening *o);
 
+/* Begins with an empty pool, unless workers of an earlier one live on. */
+void opening_pool(struct service *svc, uint64_t now_ms);
+
 void opening_state(struct service *svc, const struct link_record *r, uint64_t now_ms);
 void opening_listener(struct service *svc, const struct link_record *r, int fd); /* owns fd */
 
