@@ -120,7 +120,8 @@ static void became_ready(struct service *svc, struct slot *s, uint64_t now_ms)
  * not taken was never sent. */
 static void reconcile(struct service *svc, struct slot *s, uint64_t now_ms)
 {
-	uint32_t unsent = (uint32_t)(s->book->given - s->book->taken);
+	/* One that was found to lie may have claimed more than is left to it. */
+	uint32_t unsent = s->liar ? 0 : (uint32_t)(s->book->given - s->book->taken);
 
 	s->unsettled = false;
 	for (uint32_t i = 0; i < unsent; i++) {
@@ -145,6 +146,14 @@ static void answered(struct service *svc, struct slot *s, uint64_t now_ms)
 		pool_answered(svc->pool, s->index, now_ms);
 }
 
+void service_lied(struct service *svc, struct slot *s, const char *claim, uint64_t now_ms)
+{
+	s->liar = true;
+	log_event(EV_WORKER_FALSE_REPORT, "worker=%s/%u pid=%d claim=%s", svc->name, s->serial, s->pid,
+		claim);
+	pool_lied(svc->pool, s->index, now_ms);
+}
+
 void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms)
 {
 	struct slot_news news;
@@ -163,11 +172,8 @@ void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms)
 		became_ready(svc, s, now_ms);
 	if (news.answered && !news.lie)
 		answered(svc, s, now_ms);
-	if (news.lie) {
-		log_event(EV_WORKER_FALSE_REPORT, "worker=%s/%u pid=%d claim=%s", svc->name, s->serial,
-			s->pid, news.lie);
-		pool_lied(svc->pool, s->index, now_ms);
-	}
+	if (news.lie)
+		service_lied(svc, s, news.lie, now_ms);
 	service_note(s);
 	if (s->liar || !may_report(s))
 		service_unwatch(svc, s);

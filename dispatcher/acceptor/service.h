@@ -74,6 +74,8 @@ bool service_settled(const struct service *svc);
 /* --- reports --- */
 void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms);
 void service_refresh_all(struct service *svc, uint64_t now_ms); /* those that are watched */
+/* s claims what cannot be: its page is not read again. */
+void service_lied(struct service *svc, struct slot *s, const char *claim, uint64_t now_ms);
 void service_watch(struct service *svc, struct slot *s);	/* put into the busy list */
 void service_unwatch(struct service *svc, struct slot *s);
 void service_ask(struct service *svc, struct slot *s); /* ping, watch, arm */

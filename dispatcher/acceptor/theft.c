@@ -98,10 +98,13 @@ static uint32_t apply(struct service *svc, struct slot *victim, const struct lin
 static void tell_pool(struct service *svc, struct slot *victim, uint32_t moved,
 	const uint32_t counts[LINK_TARGETS], uint64_t now_ms)
 {
-	const struct pool_worker *w = service_pool_worker(victim);
+	const struct pool_worker *w;
 
 	if (!svc->active)
 		return; /* adopted with the right figures later */
+	w = service_pool_worker(victim);
+	if (moved > w->unread)
+		service_lied(svc, victim, "taken_but_unread", now_ms);
 	pool_robbed(svc->pool, victim->index, MIN(moved, w->unread), now_ms);
 	for (uint32_t i = 0; i < svc->theft.count; i++) {
 		struct slot *s = &svc->slots[svc->theft.targets[i].slot - svc->first_slot];
@@ -162,12 +165,17 @@ static void ask_victim(struct service *svc, struct slot *victim, bool silent, ui
 void theft_ended(struct service *svc, const struct link_record *r, int loot_fd, uint64_t now_ms)
 {
 	OWNS_FD int owned = loot_fd;
-	struct slot *victim = svc->theft.victim;
+	struct slot *victim;
 	uint32_t moved;
 	bool emptied;
 
-	if (!victim || !victim->serial) {
+	if (!svc->active && !svc->theft.victim)
+		theft_found(svc, r); /* it ended before anybody could say that it was under way */
+	victim = svc->theft.victim;
+	if (victim && victim->global == r->slot && !victim->serial)
 		svc->theft.victim = NULL;
+	if (!victim || victim->global != r->slot || !victim->serial) {
+		uplink_stolen_seen(svc->uplink, r->slot);
 		return;
 	}
 	moved = take_loot(svc, victim, loot_fd, &emptied, now_ms);
