@@ -1,10 +1,11 @@
 /* A thief may be stopped for ever by a hostile worker that holds the lock of its own socket, so it is
  * a process that can be left behind. It is not killed then: once the worker is dead the lock is free,
  * the thief's read ends, and it puts back what it got. Killed in that moment it would take sockets with
- * it. Until it has gone, the next theft from the same worker waits, or it would find the queue empty.
+ * it. Until it has gone, the next theft from the same worker waits, or it would find the queue empty;
+ * but not for long: the acceptor offers nothing while it waits, and a worker may take for ever to die.
  *
  *     NONE -> RUNS -> ENDED (result announced until seen) -> NONE
- *      +-> WAITS (an abandoned thief is still there) -> RUNS
+ *      +-> WAITS (an abandoned thief is still there) -> RUNS, or ENDED
  */
 #include "dispatcher/supervisor/thefts.h"
 #include "common/base.h"
@@ -25,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#define WAIT_LIMIT_MS 20  /* for an abandoned thief, which ends at once when the worker has died */
 #define READ_LIMIT_MS 100 /* one read of the queue takes longer: the worker holds the lock */
 #define LOOK_MS 25
 #define THEFT_LIMIT_MS 5000 /* of a thief that does not even read */
@@ -53,7 +55,7 @@ struct thefts {
 
 static const unsigned may_follow[] = {
 	[THEFT_NONE] = BIT(THEFT_WAITS) | BIT(THEFT_RUNS),
-	[THEFT_WAITS] = BIT(THEFT_RUNS),
+	[THEFT_WAITS] = BIT(THEFT_RUNS) | BIT(THEFT_ENDED),
 	[THEFT_RUNS] = BIT(THEFT_ENDED),
 	[THEFT_ENDED] = BIT(THEFT_NONE),
 };
@@ -122,7 +124,13 @@ static void on_look(void *user)
 {
 	struct theft *t = user;
 	uint64_t now = clock_mono_ms();
-	bool reads = atomic_load(&t->loot->phase) == THIEF_READS;
+	bool reads;
+
+	if (t->state == THEFT_WAITS) {
+		end_theft(t, LINK_THEFT_HUNG);
+		return;
+	}
+	reads = atomic_load(&t->loot->phase) == THIEF_READS;
 
 	if (reads && now >= atomic_load(&t->loot->reading_ms) + READ_LIMIT_MS && abandon(t)) {
 		end_theft(t, LINK_THEFT_HUNG);
@@ -246,10 +254,12 @@ void thefts_steal(struct thefts *all, const struct link_record *order)
 	t->serial = order->serial;
 	t->target_count = order->target_count;
 	memcpy(t->targets, order->targets, sizeof(t->targets));
-	if (t->child)
+	if (t->child) {
 		theft_set(t, THEFT_WAITS);
-	else
+		timer_in(t->look, WAIT_LIMIT_MS);
+	} else {
 		start(t);
+	}
 }
 
 void thefts_seen(struct thefts *all, uint32_t slot)
