@@ -25,6 +25,7 @@ struct client {
 	char *answer; /* owned; NULL while the request is being read */
 	size_t len, sent;
 	unsigned closing; /* handles that are still to be closed */
+	bool is_last;	  /* the acceptor ends behind this answer */
 	uv_poll_t poll;
 	uv_timer_t timer;
 };
@@ -44,6 +45,8 @@ static void client_closed(uv_handle_t *handle)
 
 	if (--c->closing)
 		return;
+	if (c->is_last)
+		uv_stop(&c->control->acceptor->loop);
 	close(c->fd);
 	if (c->control->clients-- == CLIENTS)
 		uv_poll_start(&c->control->poll, UV_READABLE, on_connect);
@@ -154,12 +157,10 @@ static void do_shutdown(struct client *c, const char *how)
 		return;
 	}
 	log_event(EV_CONTROL, "verb=shutdown uid=%u pid=%d", c->who.uid, c->who.pid);
-	if (!a->uplink.alive) { /* nobody is left to tell: workers finish at the end of their channel */
-		uv_stop(&a->loop);
-		answer(c, 0, NULL, NULL);
-		return;
-	}
-	uplink_shutdown(&a->uplink, now);
+	if (a->uplink.alive)
+		uplink_shutdown(&a->uplink, now);
+	else /* nobody is left to tell: workers finish at the end of their channel */
+		c->is_last = true;
 	answer(c, 0, NULL, NULL);
 }
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import clients
+from harness import clients, processes
 from harness.daemon import service
 from harness.load import Load
 from harness.processes import wait_until
@@ -231,8 +231,24 @@ def test_without_supervisor_the_rest_serves_on_and_ends_when_the_acceptor_has_go
         clients.echo(number)  # dispatching goes on
         os.kill(acceptor, signal.SIGKILL)
         clients.echo_on(held.socks[0], b"still served\n")
-    from harness import processes
     wait_until(lambda: not any(processes.alive(pid) for pid in pids), "the workers have gone")
+
+
+def test_without_supervisor_a_shutdown_is_answered_and_lets_connections_finish(run_daemon, port):
+    number = port()
+    daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo"))
+    daemon.expect_errors("supervisor_gone")
+    acceptor, worker = daemon.acceptor_pid(), daemon.workers()[0]["pid"]
+    with clients.Held() as held:
+        held.open(number)
+        daemon.process.kill()
+        daemon.process.wait()
+        daemon.wait(lambda status: status["dispatcher"]["supervisor_pid"] is None, "noticed")
+        run = daemon.ctl("shutdown")
+        assert run.returncode == 0, run
+        wait_until(lambda: not processes.alive(acceptor), "the acceptor has gone")
+        clients.echo_on(held.socks[0], b"still served\n")
+    wait_until(lambda: not processes.alive(worker), "the worker has gone")
 
 
 def test_the_supervisor_killed_at_random_leaves_nobody_behind(make_daemon, port, rounds):
