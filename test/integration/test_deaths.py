@@ -123,7 +123,8 @@ def test_a_worker_that_never_works_is_spawned_ever_less_often(run_daemon, make_d
         "never_ready": dict(IMAGE="rogue", PARAMETER="MODE=never_ready", START_TIMEOUT="500ms",
                             KILL_TIMEOUT="100ms"),
     }[kind]
-    daemon = make_daemon(service("sick", sick, MIN_PROCS=1, MAX_PROCS=3, **options), healthy(well))
+    daemon = make_daemon(service("sick", sick, MIN_PROCS=1, MAX_PROCS=3, **options), healthy(well),
+                         own="SHUTDOWN_TIMEOUT=3s")  # for whom nobody will ever serve
     daemon.unsettled.add("sick")  # what its dead were offered waits for the end of the back-off
     daemon.start(ready=False)
     daemon.wait_service(lambda one: one["settled"] and len(one["workers"]) == 2, "healthy is ready",

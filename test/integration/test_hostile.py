@@ -105,9 +105,8 @@ def test_memory_that_never_answers_blocks_neither_thief_nor_acceptor(run_daemon,
                 held.open(number, served=False)
                 daemon.wait_service(lambda one: one["handed"] == count, "it was offered", "rogue")
             assert silent.asked.wait(10), "the worker never received into the mapping"
-            served = use(number, 20, 2)
             daemon.wait_event("worker.signal", "worker=rogue/1 ", "signal=(9|KILL)", seconds=20)
-            daemon.status()
+            served = use(number, 20)
         silent.unmount()  # only now can the kernel end it
         daemon.wait_event("worker.exit", "worker=rogue/1 ", seconds=20)
         return served

@@ -94,7 +94,7 @@ def test_one_source_may_not_fill_the_pool(run_daemon, port):
             sock.settimeout(5)
             clients.echo_on(sock)
         one = daemon.wait_service(lambda one: one["refused"] == 1, "one was refused")
-        assert len(daemon.events("connection.refused", "service=echo", "peer=127.0.0.1")) == 1
+        daemon.wait_event("connection.refused", "service=echo", "peer=127.0.0.1")
         held.close_one()
         daemon.wait_service(lambda one: one["connections"] == 7, "one has gone")
         clients.echo(number)
@@ -116,6 +116,7 @@ def test_refusals_of_one_source_are_one_line_a_minute(run_daemon, port):
             with clients.connect(number) as sock:
                 assert closed_at_once(sock)
         daemon.wait_service(lambda one: one["refused"] == 50, "50 were refused")
+    daemon.shut_down()
     assert len(daemon.events("connection.refused")) == 1
 
 

@@ -80,7 +80,7 @@ class Daemon:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"does not end within {seconds} s of signal {number}\n"
-                                 + self.tail()) from None
+                                 f"{self.try_status()}\n{self.tail()}") from None
 
     # --- what it says ---
 

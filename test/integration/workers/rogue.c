@@ -294,11 +294,11 @@ _Noreturn static void leaks(struct raw *r)
 {
 	page_set_ready(r->page);
 	for (;;) {
-		unsigned before = r->count;
+		uint64_t before = atomic_load(&r->page->taken);
 		char *memory;
 
 		raw_turn(r, -1);
-		for (; before < r->count; before++) {
+		for (; before < atomic_load(&r->page->taken); before++) {
 			memory = malloc(32 << 20);
 			if (!memory)
 				abort();
