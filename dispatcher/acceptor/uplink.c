@@ -1,13 +1,20 @@
 /* Orders to the supervisor as dirty bits: an order is sent at once when there is room, else when the
  * link becomes writable. A bit stands for the newest order of its kind, so nothing queues up. Bits of
- * one slot go out lowest first, which is the order in which they make sense. */
+ * one slot go out lowest first, which is the order in which they make sense.
+ *
+ * A record whose descriptors find no place is lost with all that it says, so a record is read only when
+ * there is place for the most that one brings; until then it waits in the channel. */
 #include "dispatcher/acceptor/uplink.h"
 #include "common/base.h"
 #include "common/chan.h"
 #include "common/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+
+#define MOST_FDS 5   /* LINK_HELLO brings as many */
+#define AGAIN_MS 100
 
 enum slot_bit { SLOT_STOLEN_SEEN, SLOT_SIGNAL, SLOT_RELEASE, SLOT_RUN, SLOT_STEAL, SLOT_BITS };
 enum service_bit { SERVICE_DRAINED, SERVICE_IDLE, SERVICE_BITS };
@@ -35,6 +42,7 @@ static void lost(struct uplink *u)
 		return;
 	u->alive = false;
 	uv_poll_stop(&u->poll);
+	uv_timer_stop(&u->again);
 	u->ops->gone(u->user);
 }
 
@@ -101,6 +109,16 @@ static bool send_all(struct uplink *u)
 
 static void on_event(uv_poll_t *poll, int status, int events);
 
+static void watch(struct uplink *u)
+{
+	int events = (u->starved ? 0 : UV_READABLE) | (u->dirty ? UV_WRITABLE : 0);
+
+	if (events)
+		uv_poll_start(&u->poll, events, on_event);
+	else
+		uv_poll_stop(&u->poll);
+}
+
 static void flush(struct uplink *u)
 {
 	bool was_dirty = u->dirty;
@@ -109,7 +127,34 @@ static void flush(struct uplink *u)
 		return;
 	u->dirty = !send_all(u);
 	if (u->alive && u->dirty != was_dirty)
-		uv_poll_start(&u->poll, UV_READABLE | (u->dirty ? UV_WRITABLE : 0), on_event);
+		watch(u);
+}
+
+static bool can_hold(const struct uplink *u)
+{
+	int fds[MOST_FDS];
+	unsigned got = 0;
+
+	while (got < MOST_FDS && (fds[got] = fcntl(u->fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+		got++;
+	for (unsigned i = 0; i < got; i++)
+		close(fds[i]);
+	return got == MOST_FDS;
+}
+
+static void on_again(uv_timer_t *again)
+{
+	struct uplink *u = again->data;
+
+	u->starved = false;
+	watch(u);
+}
+
+static void starve(struct uplink *u)
+{
+	u->starved = true;
+	watch(u);
+	uv_timer_start(&u->again, on_again, AGAIN_MS, 0);
 }
 
 static void receive(struct uplink *u)
@@ -119,8 +164,13 @@ static void receive(struct uplink *u)
 
 	for (unsigned n = 0; u->alive && n < 64; n++) {
 		unsigned count = 0;
-		int answer = link_recv(u->fd, &r, fds, &count);
+		int answer;
 
+		if (!can_hold(u)) {
+			starve(u);
+			return;
+		}
+		answer = link_recv(u->fd, &r, fds, &count);
 		if (answer == CHAN_EMPTY)
 			return;
 		if (answer) {
@@ -151,7 +201,8 @@ int uplink_init(struct uplink *u, uv_loop_t *loop, const struct uplink_ops *ops,
 	error = uv_poll_init(loop, &u->poll, u->fd);
 	if (error)
 		return error;
-	u->poll.data = u;
+	u->poll.data = u->again.data = u;
+	uv_timer_init(loop, &u->again);
 	return uv_poll_start(&u->poll, UV_READABLE, on_event);
 }
 

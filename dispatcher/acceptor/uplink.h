@@ -25,7 +25,9 @@ struct uplink_order {
 struct uplink {
 	int fd;
 	bool alive;
+	bool starved; /* of descriptors: nothing is read */
 	uv_poll_t poll;
+	uv_timer_t again;
 	const struct uplink_ops *ops;
 	void *user;
 	struct uplink_order *slots;

@@ -1,0 +1,81 @@
+/* What the acceptor reads of the supervisor's, and what it leaves in the channel. */
+#include "common/base.h"
+#include "common/chan.h"
+#include "dispatcher/acceptor/uplink.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <sys/resource.h>
+
+struct heard {
+	unsigned records, fds;
+	bool gone;
+};
+
+static void on_record(void *user, const struct link_record *r, int *fds, unsigned count)
+{
+	struct heard *h = user;
+
+	h->records++;
+	h->fds += count;
+	while (count)
+		close(fds[--count]);
+}
+
+static void on_gone(void *user)
+{
+	((struct heard *)user)->gone = true;
+}
+
+static const struct uplink_ops ops = {.record = on_record, .gone = on_gone};
+
+static void limit_descriptors(rlim_t limit)
+{
+	struct rlimit r;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &r), 0);
+	r.rlim_cur = limit;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &r), 0);
+}
+
+static void a_record_waits_in_the_channel_until_its_descriptors_have_a_place(void **state)
+{
+	struct link_record r = {.type = LINK_WORKER};
+	struct heard heard = {0};
+	struct uplink u;
+	struct rlimit before;
+	uv_loop_t loop;
+	int ends[2], null = open("/dev/null", O_RDONLY), fds[] = {null, null, null};
+
+	assert_int_equal(chan_pair(ends), 0);
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(dup2(ends[1], LINK_FD), LINK_FD);
+	assert_int_equal(uplink_init(&u, &loop, &ops, &heard), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(link_send(ends[0], &r, fds, ARRAY_LEN(fds)), 0);
+
+	limit_descriptors(4);
+	uv_run(&loop, UV_RUN_ONCE);
+	assert_false(heard.gone);
+	assert_int_equal(heard.records, 0);
+
+	limit_descriptors(before.rlim_cur);
+	while (!heard.records)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_int_equal(heard.fds, 3);
+	assert_true(u.alive);
+	close(ends[0]);
+	while (!heard.gone)
+		uv_run(&loop, UV_RUN_ONCE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_record_waits_in_the_channel_until_its_descriptors_have_a_place),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
