@@ -15,6 +15,7 @@
 #define REQUEST_BYTES 4096
 #define DEADLINE_MS 10000
 #define MOST_GROUPS 256
+#define AGAIN_MS 100
 
 struct client {
 	struct control *control;
@@ -34,6 +35,7 @@ struct control {
 	struct acceptor *acceptor;
 	int fd;
 	uv_poll_t poll;
+	uv_timer_t again;
 	unsigned clients;
 };
 
@@ -276,13 +278,30 @@ static int start_client(struct control *control, int fd)
 	return 0;
 }
 
+static void on_again(uv_timer_t *again)
+{
+	struct control *control = again->data;
+
+	if (control->clients < CLIENTS)
+		uv_poll_start(&control->poll, UV_READABLE, on_connect);
+}
+
+static void rest(struct control *control)
+{
+	uv_poll_stop(&control->poll);
+	uv_timer_start(&control->again, on_again, AGAIN_MS, 0);
+}
+
 static void on_connect(uv_poll_t *poll, int status, int events)
 {
 	struct control *control = poll->data;
 	int fd = accept4(control->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR) /* no descriptors: never spin */
+			rest(control);
 		return;
+	}
 	if (start_client(control, fd) < 0)
 		close(fd);
 	if (control->clients == CLIENTS)
@@ -303,7 +322,8 @@ int control_open_consume(struct acceptor *a, int fd)
 	}
 	control->acceptor = a;
 	control->fd = fd;
-	control->poll.data = control;
+	control->poll.data = control->again.data = control;
+	uv_timer_init(&a->loop, &control->again);
 	a->control = control;
 	return uv_poll_start(&control->poll, UV_READABLE, on_connect);
 }
