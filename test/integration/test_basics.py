@@ -207,11 +207,12 @@ def test_help_and_version(stage):
 @pytest.mark.sanitized
 def test_workers_inherit_exactly_their_own_descriptors(run_daemon, port):
     number, other = port(), port()
-    daemon = run_daemon(echo_service(number), service("other", other, IMAGE="dispatcher-exec",
+    daemon = run_daemon(service("bare", number, IMAGE="rogue", PARAMETER="MODE=honest"), service("other", other, IMAGE="dispatcher-exec",
                         COMMAND="/bin/ls -l /proc/self/fd"))
-    native = processes.descriptors(daemon.workers("echo")[0]["pid"])
-    listening = [link for link in native.values() if "socket" in link]
-    assert len(listening) == 1, native  # its channel, and no listener
+    native = processes.descriptors(daemon.workers("bare")[0]["pid"])
+    assert set(native) == set(range(7)), native  # standard ones; channel, page, bells, doorbell
+    sockets = [number for number, link in native.items() if link.startswith("socket:")]
+    assert sockets == [3], native  # and no listener
     with clients.connect(other) as sock:
         lines = clients.receive_all(sock).decode().splitlines()
     numbers = {line.split()[-3] for line in lines if "->" in line}
