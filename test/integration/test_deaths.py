@@ -113,36 +113,38 @@ def spawns(daemon, name):
     return len(daemon.events("worker.spawn", rf"worker={name}/"))
 
 
+SICK = {
+    "dies_at_start": dict(IMAGE="/bin/false"),
+    "dies_at_first": dict(IMAGE="rogue", PARAMETER="MODE=dies_at_first"),
+    "never_ready": dict(IMAGE="rogue", PARAMETER="MODE=never_ready", START_TIMEOUT="500ms",
+                        KILL_TIMEOUT="100ms"),
+}
+
+
 @pytest.mark.sanitized
-@pytest.mark.parametrize("kind", ["dies_at_start", "dies_at_first", "never_ready"])
-def test_a_worker_that_never_works_is_spawned_ever_less_often(run_daemon, make_daemon, port, kind):
-    sick, well = port(), port()
-    options = {
-        "dies_at_start": dict(IMAGE="/bin/false"),
-        "dies_at_first": dict(IMAGE="rogue", PARAMETER="MODE=dies_at_first"),
-        "never_ready": dict(IMAGE="rogue", PARAMETER="MODE=never_ready", START_TIMEOUT="500ms",
-                            KILL_TIMEOUT="100ms"),
-    }[kind]
-    daemon = make_daemon(service("sick", sick, MIN_PROCS=1, MAX_PROCS=3, **options), healthy(well),
-                         own="SHUTDOWN_TIMEOUT=3s")  # for whom nobody will ever serve
-    daemon.unsettled.add("sick")  # what its dead were offered waits for the end of the back-off
+def test_workers_that_never_work_are_spawned_ever_less_often_and_harm_nobody(make_daemon, port):
+    numbers, well = {name: port() for name in SICK}, port()
+    daemon = make_daemon(
+        *[service(name, numbers[name], MIN_PROCS=1, MAX_PROCS=3, **options)
+          for name, options in SICK.items()],
+        healthy(well), own="SHUTDOWN_TIMEOUT=3s")  # there are clients for whom nobody will ever serve
+    daemon.unsettled.update(SICK)
     daemon.start(ready=False)
     daemon.wait_service(lambda one: one["settled"] and len(one["workers"]) == 2, "healthy is ready",
                         "healthy")
-    seconds = 15
     with Load(well, 8) as load, clients.Held() as held:
-        ends = time.monotonic() + seconds
+        ends = time.monotonic() + 15
         while time.monotonic() < ends:
-            if kind == "dies_at_first":
-                held.open(sick, served=False)
+            held.open(numbers["dies_at_first"], served=False)
             time.sleep(0.2)
         result = load.stop()
     assert result["failed"] == {}, result
-    daemon.wait_event("pool.backoff", "service=sick")
-    # 1, 2, 4 and 8 s of waiting, and those of a pool (three) that may die together.
-    assert 2 <= spawns(daemon, "sick") <= 3 * 5, daemon.tail()
     assert spawns(daemon, "healthy") == 2
-    daemon.wait_service(lambda one: one["backoff_seconds"] > 0, "status tells of it", "sick")
+    for name in SICK:
+        daemon.wait_event("pool.backoff", f"service={name}")
+        # 1, 2, 4 and 8 s of waiting, and those of a pool (three) that may die together.
+        assert 2 <= spawns(daemon, name) <= 3 * 5, daemon.tail()
+        daemon.wait_service(lambda one: one["backoff_seconds"] > 0, "status tells of it", name)
 
 
 def test_command_false_harms_nobody_but_its_own_clients(run_daemon, port):
