@@ -19,6 +19,7 @@ struct listener {
 	bool is_unix;
 	uint32_t index;	  /* in its service */
 	uint32_t waiting; /* left in the backlog when last looked; the owner's */
+	uint32_t alone;	  /* how often to presume that one client waits alone; the owner's */
 	struct addr local; /* family 0: bound to any address */
 	const char *name;  /* borrowed: as configured */
 	void *owner;

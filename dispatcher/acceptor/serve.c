@@ -13,6 +13,7 @@
 
 #define STARVED_PAUSE_MS 100
 #define RETRY_MS 10
+#define PRESUME_ALONE 7 /* times */
 #define LOG_EVERY_MS 60000
 #define HOLD_LOG_EVERY_MS 10000
 
@@ -205,9 +206,25 @@ static bool place_stash(struct service *svc, uint64_t now_ms)
 	return !st->count;
 }
 
-static void serve_listener(struct service *svc, struct listener *l, uint64_t now_ms)
+/* A readable listener has at least one client. Where one was alone the last time, one is probably alone
+ * again, and the kernel need not be asked each time; it is asked often enough to see a burst begin. */
+static uint32_t likely_waiting(struct listener *l)
 {
-	uint32_t left = listener_waiting(l), slot, n;
+	uint32_t waiting;
+
+	if (l->alone) {
+		l->alone--;
+		return 1;
+	}
+	waiting = listener_waiting(l);
+	l->alone = waiting == 1 ? PRESUME_ALONE : 0;
+	return waiting;
+}
+
+/* left: clients who wait. */
+static void serve_listener(struct service *svc, struct listener *l, uint32_t left, uint64_t now_ms)
+{
+	uint32_t slot, n;
 	bool more = true;
 
 	while (more && left && (n = pool_pick(svc->pool, MIN(left, MSG_MAX_CONNS), &slot))) {
@@ -298,7 +315,8 @@ void serve_resume(struct service *svc, uint64_t now_ms)
 	}
 	if (again && is_open(svc)) {
 		for (uint32_t i = 0; i < svc->listener_count && is_open(svc); i++)
-			serve_listener(svc, &svc->listeners[i], now_ms);
+			serve_listener(svc, &svc->listeners[i],
+				listener_waiting(&svc->listeners[i]), now_ms);
 		after(svc, now_ms);
 	}
 	poll_listeners(svc);
@@ -309,6 +327,6 @@ void serve_arrived(struct service *svc, struct listener *l, uint64_t now_ms)
 	service_refresh_all(svc, now_ms);
 	if (!is_open(svc))
 		return;
-	serve_listener(svc, l, now_ms);
+	serve_listener(svc, l, likely_waiting(l), now_ms);
 	after(svc, now_ms);
 }
