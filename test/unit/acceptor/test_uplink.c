@@ -40,6 +40,11 @@ static void limit_descriptors(rlim_t limit)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &r), 0);
 }
 
+static void close_handle(uv_handle_t *handle, void *none)
+{
+	uv_close(handle, NULL);
+}
+
 static void a_record_waits_in_the_channel_until_its_descriptors_have_a_place(void **state)
 {
 	struct link_record r = {.type = LINK_WORKER};
@@ -69,6 +74,9 @@ static void a_record_waits_in_the_channel_until_its_descriptors_have_a_place(voi
 	close(ends[0]);
 	while (!heard.gone)
 		uv_run(&loop, UV_RUN_ONCE);
+	uv_walk(&loop, close_handle, NULL);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
 int main(void)
