@@ -19,6 +19,12 @@ def loaded_service(number, procs, name="echo"):
                    MIN_CONNS=50, MAX_CONNS=100, MAX_LIFE_CONNS=0)
 
 
+def tell(result, one):
+    """The figures of a stress test, for who asks by pytest -rP."""
+    return (f"{result['ok']} ok, {result['failed']} failed, longest {result['longest_ms']} ms; "
+            f"lost {one['lost']}, stolen back {one['stolen_back']}")
+
+
 def serving(one):
     return [w for w in one["workers"] if w["state"] == "serving"]
 
@@ -41,6 +47,7 @@ def test_kill_9_of_workers_costs_only_what_they_were_serving(run_daemon, port, r
         result = load.stop()
     one = daemon.wait_service(lambda one: one["connections"] == 0, "all are closed")
     failed = sum(result["failed"].values())
+    print(f"kill -9, {rounds(100)} rounds: {tell(result, one)}")
     # A client whose worker died after the last byte was sent saw no failure.
     assert failed <= one["lost"], (result, one)
     assert one["handed"] == one["done"] + one["lost"]
@@ -81,6 +88,7 @@ def test_stopped_workers_delay_their_clients_but_fail_none(run_daemon, port, rou
     for name, result in results.items():
         assert result["failed"] == {}, (name, result)
         one = daemon.service(name)
+        print(f"SIGSTOP, {rounds(60) // 3 + 1} rounds: {tell(result, one)}")
         assert one["lost"] == 0, one
         assert one["stolen_back"] > 0, one
     # Replacements of those that were stopped go again, nobody else.
@@ -193,6 +201,7 @@ def test_the_acceptor_may_be_killed_at_any_moment_under_load(run_daemon, port, r
         for sock in held.socks:
             clients.echo_on(sock, b"never cut\n")
         result = load.stop()
+    print(f"acceptor killed {rounds(10)} times: {tell(result, daemon.service())}")
     # What was accepted and not yet offered when it died is a later issue's: at most a few a kill.
     assert sum(result["failed"].values()) <= rounds(10) * 16, result
     assert "Connection refused" not in result["failed"]
