@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define LINK_VERSION 1
+#define LINK_VERSION 2
 #define LINK_FD 3	   /* the acceptor's end, inherited */
 #define LINK_TEXT_BYTES 256
 #define LINK_TARGETS 14	   /* workers that one theft may give to */
@@ -26,6 +26,10 @@ enum link_type {
 	LINK_STEALING,	/* a theft from slot is under way to targets (said to a new acceptor) */
 	LINK_STOLEN,	/* a theft ended; fd: its struct link_loot; kept until LINK_STOLEN_SEEN */
 	LINK_GO,	/* you know everything: accept */
+	LINK_STALE,	/* the worker `serial` of slot shall be replaced: number is an enum link_stale;
+			 * deadline_ms: TERM then, counted from when it takes nothing more */
+	LINK_RESULT,	/* operation `id` has ended; number: 0 done, 1 refused or failed; text: of the verb;
+			 * fd: what to tell the operator, in sealed memory */
 	/* acceptor -> supervisor */
 	LINK_UP = 32,	  /* I have begun to accept */
 	LINK_RUN,	  /* start a worker in slot */
@@ -36,7 +40,23 @@ enum link_type {
 	LINK_SHUTDOWN,	  /* an administrator asked: number 0 = drain, 1 = now */
 	LINK_DRAINED,	  /* nothing waits on service's listeners any more: close them (LINK_CLOSING) */
 	LINK_IDLE,	  /* closing service has no worker any more */
+	/* what an operator wants; `id` is hers, text says who she is; each ends in a LINK_RESULT */
+	LINK_RESTART,	  /* replace the worker `serial` of slot, with serial 0 all of service; deadline_ms */
+	LINK_CLOSE,	  /* close service; number: enum link_lasts; deadline_ms: of its workers */
+	LINK_START,	  /* open service again; number: enum link_lasts */
+	LINK_RENEW,	  /* replace the acceptor */
+	LINK_RELOAD,	  /* read the configuration again; number: 1 = only say what would change */
+	LINK_UPGRADE,	  /* become the installed binary */
+	LINK_REOPEN,	  /* open the log files again */
+	LINK_RECORD,	  /* leave the evidence of a worker, then send it number (SIGABRT or SIGKILL) */
 };
+
+/* Why a worker is to be replaced. */
+enum link_stale { LINK_STALE_NOT, LINK_STALE_RESTARTED, LINK_STALE_CHANGED, LINK_STALE_MEMORY };
+
+/* How long a service that was closed stays closed: until it is started or everything is started anew,
+ * or until it is enabled (remembered in STATE_DIR). */
+enum link_lasts { LINK_LASTS_SHUTDOWN, LINK_LASTS_DISABLE };
 
 enum link_service_state {
 	LINK_CLOSED,  /* not enabled, or closed */
@@ -67,7 +87,8 @@ struct link_record {
 	uint32_t target_count;
 	uint64_t created_ms; /* monotonic */
 	uint64_t created_wall_ms;
-	uint64_t deadline_ms; /* monotonic, UINT64_MAX = none */
+	uint64_t deadline_ms; /* monotonic, UINT64_MAX = none; of orders: how long, in milliseconds */
+	uint64_t id;	      /* of an operation: chosen at random by who asks, never 0 */
 	struct link_target targets[LINK_TARGETS];
 	char text[LINK_TEXT_BYTES]; /* NUL-terminated */
 };
