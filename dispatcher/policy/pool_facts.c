@@ -171,6 +171,7 @@ static void note_idle(struct pool *p, struct pool_slot *s, uint64_t now_ms)
 	if (s->w.load)
 		return;
 	s->w.idle_since_ms = now_ms;
+	s->idle_long = false;
 	if (s->w.state == POOL_SERVING)
 		pool_look_at(p, pool_after(now_ms, p->limits.max_idle_ms));
 }
