@@ -32,7 +32,7 @@ void pool_set_state(struct pool_slot *s, enum pool_state state)
 
 uint32_t pool_slots(const struct pool_limits *limits)
 {
-	return 2 * limits->max_procs + limits->max_shutdown;
+	return MAX(limits->slots, 2 * limits->max_procs + limits->max_shutdown);
 }
 
 static size_t aligned(size_t bytes)

@@ -26,6 +26,7 @@ enum pool_reason { POOL_NO_REASON, POOL_SPENT, POOL_OLD, POOL_IDLE, POOL_CLOSED,
 	POOL_NOT_READY, POOL_HUNG, POOL_DRAINED, POOL_ORDERED, POOL_SURPLUS, POOL_REASONS };
 
 struct pool_limits {
+	uint32_t slots; /* places for workers; 0 or too few: as many as these limits need */
 	uint32_t min_procs, max_procs, min_conns, max_conns, max_shutdown, max_handoffs;
 	uint64_t max_life_conns;		/* 0 = no limit */
 	uint64_t max_life_ms, max_idle_ms;	/* 0 = no limit */
@@ -65,7 +66,7 @@ struct pool;
 
 /* Bytes that a pool with these limits needs; the caller owns the memory, aligned as for malloc. */
 size_t pool_bytes(const struct pool_limits *limits);
-uint32_t pool_slots(const struct pool_limits *limits); /* 2 * max_procs + max_shutdown */
+uint32_t pool_slots(const struct pool_limits *limits); /* at least 2 * max_procs + max_shutdown */
 struct pool *pool_init(void *memory, const struct pool_limits *limits, uint64_t now_ms);
 const struct pool_worker *pool_worker(const struct pool *p, uint32_t slot);
 

@@ -108,7 +108,7 @@ static void clear(struct model_worker *w)
 void model_init(struct model *m, const struct pool_limits *limits)
 {
 	*m = (struct model){.limits = *limits,
-		.slots = 2 * limits->max_procs + limits->max_shutdown,
+		.slots = pool_slots(limits),
 		.close_ms = POOL_NEVER};
 	ASSERT(m->slots <= MODEL_SLOTS);
 	for (uint32_t i = 0; i < m->slots; i++)

@@ -458,6 +458,7 @@ static struct pool_limits random_limits(struct world *w)
 	l.drain_ms = sometimes(w, 60000);
 	l.kill_ms = sometimes(w, 20000);
 	l.burst = below(w, 2) ? POOL_BURST : 1;
+	l.slots = sometimes(w, MODEL_SLOTS);
 	return l;
 }
 
