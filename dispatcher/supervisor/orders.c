@@ -1,6 +1,9 @@
 /* The acceptor's orders, as a table. Of the acceptor only numbers in range are believed; every limit is
- * enforced by the module that carries the order out. */
+ * enforced by the module that carries the order out. What an operator wants is an operation (ops.h): it
+ * is begun here, and each of its functions ends it, at once or later. */
 #include "common/base.h"
+#include "dispatcher/supervisor/logs.h"
+#include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/thefts.h"
@@ -61,6 +64,12 @@ static void order_idle(struct sv *sv, const struct link_record *order)
 	sv_look(sv);
 }
 
+static void order_reopen(struct sv *sv, const struct link_record *order)
+{
+	logs_reopen(sv->logs);
+	ops_end(sv->ops, order->id, 0, "the log files are open again");
+}
+
 static order_fn *const orders[] = {
 	[LINK_UP] = order_up,
 	[LINK_RUN] = order_run,
@@ -71,12 +80,45 @@ static order_fn *const orders[] = {
 	[LINK_SHUTDOWN] = order_shutdown,
 	[LINK_DRAINED] = order_drained,
 	[LINK_IDLE] = order_idle,
+	[LINK_REOPEN] = order_reopen,
 };
+
+static bool is_operation(const struct link_record *order)
+{
+	return order->type >= LINK_RESTART && order->type <= LINK_RECORD;
+}
+
+/* Whom an operation is about, as the operator would name it. */
+static const char *subject_of(const struct sv *sv, const struct link_record *order, char *ret_text,
+	size_t size)
+{
+	bool of_service = order->type == LINK_RESTART || order->type == LINK_CLOSE ||
+		order->type == LINK_START || order->type == LINK_RECORD;
+	const char *name;
+
+	if (!of_service)
+		return NULL;
+	if (order->service >= services_count(sv->services))
+		return "nobody";
+	name = settings_text(sv->settings, services_settings(sv->services, order->service)->name);
+	if (order->serial)
+		snprintf(ret_text, size, "%s/%u", name, order->serial);
+	else
+		snprintf(ret_text, size, "%s", name);
+	return ret_text;
+}
 
 void sv_order(void *user, const struct link_record *order)
 {
-	if (order->type < ARRAY_LEN(orders) && orders[order->type])
-		orders[order->type](user, order);
+	struct sv *sv = user;
+	char subject[LINK_TEXT_BYTES];
+
+	if (order->type >= ARRAY_LEN(orders) || !orders[order->type])
+		return;
+	if (is_operation(order) &&
+		ops_begin(sv->ops, order, subject_of(sv, order, subject, sizeof(subject))))
+		return;
+	orders[order->type](sv, order);
 }
 
 void sv_announce(void *user)
@@ -86,4 +128,5 @@ void sv_announce(void *user)
 	services_announce(sv->services);
 	workers_announce(sv->workers);
 	thefts_announce(sv->thefts);
+	ops_announce(sv->ops);
 }

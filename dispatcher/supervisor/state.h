@@ -34,6 +34,7 @@ struct sv {
 	struct services *services;
 	struct workers *workers;
 	struct thefts *thefts;
+	struct ops *ops;
 	enum sv_phase phase;
 	bool *idle; /* by service: closing, and the acceptor knows no worker of it any more */
 	struct timer *limit;
@@ -41,7 +42,7 @@ struct sv {
 
 /* orders.c */
 void sv_announce(void *user);
-void sv_order(void *user, const struct link_record *order);
+void sv_order(void *user, const struct link_record *order); /* id 0: of a signal, text names it */
 
 /* stop.c */
 void sv_drain(struct sv *sv, const char *by);

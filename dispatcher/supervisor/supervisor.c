@@ -11,6 +11,7 @@
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/logs.h"
+#include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/thefts.h"
@@ -198,7 +199,7 @@ static void on_signal(uv_signal_t *handle, int number)
 		sv_kill(sv, "SIGINT");
 		break;
 	case SIGUSR1:
-		logs_reopen(sv->logs);
+		sv_order(sv, &(struct link_record){.type = LINK_REOPEN, .text = "SIGUSR1"});
 		break;
 	case SIGHUP:
 		log_event(EV_CONFIG_WARNING, "text=\"SIGHUP: a changed configuration needs a restart\"");
@@ -307,6 +308,8 @@ static int make_parts(struct sv *sv, const struct supervisor_options *options)
 	if (!bad)
 		bad = make_thefts(sv);
 	if (!bad)
+		bad = ops_new(baton_outlet(sv->baton), &sv->ops);
+	if (!bad)
 		bad = timer_new(&sv->loop, sv_on_limit, sv, &sv->limit);
 	if (!bad && !(sv->idle = calloc(sv->settings->services.count + 1, sizeof(*sv->idle))))
 		bad = -ENOMEM;
@@ -318,6 +321,7 @@ static void free_parts(struct sv *sv)
 {
 	log_to(STDERR_FILENO);
 	thefts_free(sv->thefts);
+	ops_free(sv->ops);
 	if (sv->workers)
 		workers_free(sv->workers);
 	if (sv->services)
