@@ -37,7 +37,8 @@ enum link_type {
 	LINK_RELEASE,	  /* slot's worker `serial` is settled: close everything of it */
 	LINK_STEAL,	  /* steal unread offers of slot, give to targets */
 	LINK_STOLEN_SEEN, /* forget the result of the theft from slot */
-	LINK_SHUTDOWN,	  /* an administrator asked: number 0 = drain, 1 = now */
+	LINK_SHUTDOWN,	  /* an administrator asked: number 0 = drain within deadline_ms (UINT64_MAX: as
+			   * configured), 1 = now */
 	LINK_DRAINED,	  /* nothing waits on service's listeners any more: close them (LINK_CLOSING) */
 	LINK_IDLE,	  /* closing service has no worker any more */
 	/* what an operator wants; `id` is hers, text says who she is; each ends in a LINK_RESULT */

@@ -46,7 +46,7 @@ static void order_shutdown(struct sv *sv, const struct link_record *order)
 	if (order->number)
 		sv_kill(sv, "control");
 	else
-		sv_drain(sv, "control");
+		sv_drain(sv, "control", order->deadline_ms);
 }
 
 static void order_drained(struct sv *sv, const struct link_record *order)

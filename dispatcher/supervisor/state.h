@@ -45,7 +45,8 @@ void sv_announce(void *user);
 void sv_order(void *user, const struct link_record *order); /* id 0: of a signal, text names it */
 
 /* stop.c */
-void sv_drain(struct sv *sv, const char *by);
+#define SV_AS_CONFIGURED UINT64_MAX
+void sv_drain(struct sv *sv, const char *by, uint64_t within_ms); /* how long workers may take */
 void sv_kill(struct sv *sv, const char *by);
 void sv_look(struct sv *sv); /* a worker ended, a service became idle: is it time to go on? */
 void sv_on_limit(void *user);

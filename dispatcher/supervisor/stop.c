@@ -86,14 +86,16 @@ static uint64_t deadline_of(uint64_t now_ms, uint64_t wait_ms)
 	return wait_ms ? now_ms + wait_ms : CLOCK_NEVER;
 }
 
-/* Closes all services. Returns the last of their deadlines, with the time for KILL behind TERM. */
-static uint64_t close_services(struct sv *sv, bool at_once)
+/* Closes all services, each within its own time or within_ms. Returns the last of their deadlines, with
+ * the time for KILL behind TERM. */
+static uint64_t close_services(struct sv *sv, bool at_once, uint64_t within_ms)
 {
 	uint64_t now = clock_mono_ms(), last = now;
 
 	for (uint32_t i = 0; i < services_count(sv->services); i++) {
 		const struct service_settings *svc = services_settings(sv->services, i);
-		uint64_t deadline = at_once ? now : deadline_of(now, svc->shutdown_ms);
+		uint64_t wait_ms = within_ms == SV_AS_CONFIGURED ? svc->shutdown_ms : MAX(within_ms, 1ul);
+		uint64_t deadline = at_once ? now : deadline_of(now, wait_ms);
 
 		if (services_state(sv->services, i) == LINK_FAILED && !workers_live(sv->workers, i))
 			services_closed(sv->services, i);
@@ -104,15 +106,17 @@ static uint64_t close_services(struct sv *sv, bool at_once)
 	return last;
 }
 
-void sv_drain(struct sv *sv, const char *by)
+void sv_drain(struct sv *sv, const char *by, uint64_t within_ms)
 {
+	bool is_given = within_ms != SV_AS_CONFIGURED;
 	uint64_t last;
 
 	if (sv->phase != SV_RUNS)
 		return;
 	set_phase(sv, SV_DRAINS);
-	log_event(EV_STOPPING, "by=%s deadline_ms=%" PRIu64, by, sv->settings->shutdown_ms);
-	last = close_services(sv, false);
+	log_event(EV_STOPPING, "by=%s deadline_ms=%" PRIu64, by,
+		is_given ? within_ms : sv->settings->shutdown_ms);
+	last = close_services(sv, false, within_ms);
 	if (last != CLOCK_NEVER)
 		timer_in(sv->limit, last - clock_mono_ms() + GRACE_MS);
 	sv_look(sv);
@@ -124,7 +128,7 @@ void sv_kill(struct sv *sv, const char *by)
 		return;
 	log_event(EV_STOPPING, "by=%s deadline_ms=0", by);
 	if (sv->phase == SV_RUNS)
-		close_services(sv, true);
+		close_services(sv, true, SV_AS_CONFIGURED);
 	set_phase(sv, SV_KILLS);
 	workers_kill_all(sv->workers);
 	timer_in(sv->limit, GRACE_MS);

@@ -193,7 +193,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 	switch (number) {
 	case SIGTERM:
-		sv_drain(sv, "SIGTERM");
+		sv_drain(sv, "SIGTERM", SV_AS_CONFIGURED);
 		break;
 	case SIGINT:
 		sv_kill(sv, "SIGINT");

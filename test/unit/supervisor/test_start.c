@@ -280,7 +280,8 @@ static void a_drain_waits_for_the_last_worker(void **state)
 
 	rig_begin(&rig, one_service(rig_free_port()));
 	rig_run(&rig, 0, &worker);
-	rig_order(&rig, (struct link_record){.type = LINK_SHUTDOWN});
+	rig_order(&rig, (struct link_record){.type = LINK_SHUTDOWN,
+		.deadline_ms = UINT64_MAX});
 	rig_await(&rig, LINK_SERVICE, &news);
 	assert_int_equal(news.r.number, LINK_CLOSING);
 	rig_order(&rig, (struct link_record){.type = LINK_IDLE});
