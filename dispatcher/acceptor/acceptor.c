@@ -279,6 +279,11 @@ static void on_record(void *user, const struct link_record *r, int *fds, unsigne
 	case LINK_LISTENER:
 		service_record(a, r, fds, count);
 		break;
+	case LINK_RESULT:
+		if (count > 1)
+			drop(fds + 1, count - 1);
+		results_keep_consume(&a->results, r, count ? fds[0] : -1);
+		break;
 	default:
 		slot_record(a, r, fds, count);
 	}

@@ -1,32 +1,48 @@
 /* Clients of the control socket. A client is hostile until its credentials are checked, slow until it
- * proves otherwise, and costs one small object: a request is at most one line of 4 KiB, an answer is made
- * once and written as the client reads, and whoever is not through in time is closed. */
+ * proves otherwise, and costs one small object: a request is at most one line of 4 KiB that must be
+ * whole within a second, and its answer is made in pieces as the client reads.
+ *
+ * Nobody can keep others out. Everybody is accepted at once; where there is no place, the one of the
+ * same user that has been silent longest makes it, and no user has more than a share of the places.
+ * Root and the owner have places of their own. What others ask is answered one request at a time with a
+ * pause between, so that a storm of requests costs connections nothing that could be felt; and after a
+ * burst of connects the listener rests for a moment. */
 #include "dispatcher/acceptor/control.h"
 #include "common/base.h"
-#include "common/log.h"
+#include "common/clock.h"
 #include "dispatcher/acceptor/state.h"
-#include "dispatcher/acceptor/status.h"
+#include "dispatcher/acceptor/verbs.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define CLIENTS 32
 #define REQUEST_BYTES 4096
-#define DEADLINE_MS 10000
+#define REQUEST_MS 1000	 /* for a whole request */
+#define SILENCE_MS 10000 /* without a byte read of an answer */
+#define ANSWER_MS 60000	 /* for a whole answer */
+#define OWN_PLACES 32	 /* of root and the owner together */
+#define OTHER_PLACES 32
+#define USER_PLACES 8 /* of each other user */
+#define TURN_MS 10    /* between two answers to other users */
+#define BURST 64      /* connects in BURST_MS; then the listener rests until they are over */
+#define BURST_MS 20
 #define MOST_GROUPS 256
 #define AGAIN_MS 100
 
 struct client {
+	struct client *older, *newer; /* by their last sign of life */
 	struct control *control;
 	int fd;
-	struct ucred who;
+	struct verbs_asker who;
+	bool is_own;   /* root's or the owner's */
+	bool is_ready; /* its request is whole and waits for its turn */
+	bool answers;
 	char request[REQUEST_BYTES];
 	size_t got;
-	char *answer; /* owned; NULL while the request is being read */
-	size_t len, sent;
-	unsigned closing; /* handles that are still to be closed */
-	bool is_last;	  /* the acceptor ends behind this answer */
+	struct answer answer;
+	uint64_t until_ms; /* of the whole answer */
+	unsigned closing;  /* handles that are still to be closed */
 	uv_poll_t poll;
 	uv_timer_t timer;
 };
@@ -35,11 +51,51 @@ struct control {
 	struct acceptor *acceptor;
 	int fd;
 	uv_poll_t poll;
-	uv_timer_t again;
-	unsigned clients;
+	uv_timer_t again, turn;
+	struct client *oldest, *newest;
+	unsigned own, others;
+	uint64_t turn_ms, burst_ms; /* of the last turn; when the burst began */
+	unsigned burst;
 };
 
 static void on_connect(uv_poll_t *poll, int status, int events);
+
+/* --- the list, the longest silent first --- */
+
+static void unlink_client(struct client *c)
+{
+	struct control *control = c->control;
+
+	if (c->older)
+		c->older->newer = c->newer;
+	else
+		control->oldest = c->newer;
+	if (c->newer)
+		c->newer->older = c->older;
+	else
+		control->newest = c->older;
+	c->older = c->newer = NULL;
+}
+
+static void append_client(struct client *c)
+{
+	struct control *control = c->control;
+
+	c->older = control->newest;
+	if (c->older)
+		c->older->newer = c;
+	else
+		control->oldest = c;
+	control->newest = c;
+}
+
+static void has_moved(struct client *c)
+{
+	unlink_client(c);
+	append_client(c);
+}
+
+/* --- the end of a client --- */
 
 static void client_closed(uv_handle_t *handle)
 {
@@ -47,12 +103,10 @@ static void client_closed(uv_handle_t *handle)
 
 	if (--c->closing)
 		return;
-	if (c->is_last)
+	if (c->answer.is_last)
 		uv_stop(&c->control->acceptor->loop);
 	close(c->fd);
-	if (c->control->clients-- == CLIENTS)
-		uv_poll_start(&c->control->poll, UV_READABLE, on_connect);
-	free(c->answer);
+	answer_deinit(&c->answer);
 	free(c);
 }
 
@@ -61,6 +115,11 @@ static void client_close(struct client *c)
 	if (c->closing)
 		return;
 	c->closing = 2;
+	unlink_client(c);
+	if (c->is_own)
+		c->control->own--;
+	else
+		c->control->others--;
 	uv_close((uv_handle_t *)&c->poll, client_closed);
 	uv_close((uv_handle_t *)&c->timer, client_closed);
 }
@@ -70,11 +129,28 @@ static void on_deadline(uv_timer_t *timer)
 	client_close(timer->data);
 }
 
-static bool in_group(int fd, uint32_t gid)
+/* Told why, if it listens. */
+static void turn_out(struct client *c)
+{
+	static const char line[] =
+		"{\"status\":3,\"error\":\"the dispatcher has too many clients: ask again\"}\n";
+
+	if (!c->answers)
+		(void)!send(c->fd, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	client_close(c);
+}
+
+/* --- who --- */
+
+static bool in_group(int fd, gid_t own, uint32_t gid)
 {
 	gid_t groups[MOST_GROUPS];
 	socklen_t len = sizeof(groups);
 
+	if (gid == SETTINGS_NO_ID)
+		return false;
+	if (own == gid)
+		return true;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
 		return false;
 	for (size_t i = 0; i < len / sizeof(groups[0]); i++)
@@ -83,145 +159,134 @@ static bool in_group(int fd, uint32_t gid)
 	return false;
 }
 
-/* Root, the owner of the dispatcher, and members of ADMIN_GROUP. */
-static bool may_ask(const struct client *c)
+static bool identify(struct client *c)
 {
-	uint32_t admin_gid = c->control->acceptor->settings->admin_gid;
+	const struct settings *s = c->control->acceptor->settings;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
 
-	if (!c->who.uid || c->who.uid == getuid())
-		return true;
-	return admin_gid != SETTINGS_NO_ID && (c->who.gid == admin_gid || in_group(c->fd, admin_gid));
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return false;
+	c->who = (struct verbs_asker){.uid = peer.uid, .pid = peer.pid};
+	c->is_own = !peer.uid || peer.uid == getuid();
+	if (c->is_own || in_group(c->fd, peer.gid, s->admin_gid))
+		c->who.role = ROLE_ADMIN;
+	return c->who.role != ROLE_NOBODY;
 }
 
-/* Puts the head line and the body together. body (free'd here) may be NULL. */
-static void answer(struct client *c, int status, const char *error, char *body)
-{
-	json_t *head = json_pack("{s:i, s:s?}", "status", status, "error", error);
-	char *line = head ? json_dumps(head, JSON_COMPACT) : NULL;
-	size_t size = (line ? strlen(line) : 0) + (body ? strlen(body) : 0) + 3;
+/* --- places --- */
 
-	c->answer = malloc(size);
-	if (c->answer && line)
-		c->len = (size_t)snprintf(c->answer, size, "%s\n%s", line, body ? body : "");
-	free(line);
-	free(body);
-	json_decref(head);
+/* The longest silent of those that count with c: its user's, or all that are as much its own. */
+static struct client *longest_silent(const struct client *c, bool of_its_user)
+{
+	for (struct client *i = c->control->oldest; i; i = i->newer)
+		if (i->is_own == c->is_own && (!of_its_user || i->who.uid == c->who.uid))
+			return i;
+	return NULL;
 }
 
-static void answer_json(struct client *c, json_t *document, const char *service)
+static unsigned places_of_user(const struct client *c)
 {
-	char error[128];
+	unsigned count = 0;
 
-	if (!document) {
-		snprintf(error, sizeof(error), "there is no service %.80s", service ? service : "");
-		answer(c, 1, error, NULL);
-		return;
-	}
-	answer(c, 0, NULL, json_dumps(document, JSON_INDENT(1)));
-	json_decref(document);
+	for (const struct client *i = c->control->oldest; i; i = i->newer)
+		count += !i->is_own && i->who.uid == c->who.uid;
+	return count;
 }
 
-static void do_status(struct client *c, const char *service)
+static void make_place(const struct client *c)
 {
-	answer_json(c, status_document(c->control->acceptor, service), service);
+	struct control *control = c->control;
+	struct client *leaves = NULL;
+
+	if (c->is_own && control->own >= OWN_PLACES)
+		leaves = longest_silent(c, false);
+	else if (!c->is_own && places_of_user(c) >= USER_PLACES)
+		leaves = longest_silent(c, true);
+	else if (!c->is_own && control->others >= OTHER_PLACES)
+		leaves = longest_silent(c, false);
+	if (leaves)
+		turn_out(leaves);
 }
 
-static void do_connections(struct client *c, const char *service)
-{
-	answer_json(c, status_connections(c->control->acceptor, service), service);
-}
-
-static void do_config(struct client *c, const char *service)
-{
-	char *text = NULL, error[128];
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-	int missing = out ? settings_print(c->control->acceptor->settings, service, out) : -ENOMEM;
-
-	if (out)
-		fclose(out);
-	if (!missing) {
-		answer(c, 0, NULL, text);
-		return;
-	}
-	snprintf(error, sizeof(error), "there is no service %.80s", service ? service : "");
-	answer(c, 1, error, NULL);
-	free(text);
-}
-
-static void do_shutdown(struct client *c, const char *how)
-{
-	struct acceptor *a = c->control->acceptor;
-	bool now = how && !strcmp(how, "now");
-
-	if (how && !now) {
-		answer(c, 2, "shutdown takes no argument but now", NULL);
-		return;
-	}
-	log_event(EV_CONTROL, "verb=shutdown uid=%u pid=%d", c->who.uid, c->who.pid);
-	if (a->uplink.alive)
-		uplink_shutdown(&a->uplink, now);
-	else /* nobody is left to tell: workers finish at the end of their channel */
-		c->is_last = true;
-	answer(c, 0, NULL, NULL);
-}
-
-static void do_version(struct client *c, const char *none)
-{
-	answer(c, 0, NULL, strdup(VERSION "\n"));
-}
-
-static const struct {
-	const char *name;
-	void (*run)(struct client *c, const char *argument);
-} verbs[] = {
-	{"status", do_status},
-	{"connections", do_connections},
-	{"config", do_config},
-	{"shutdown", do_shutdown},
-	{"version", do_version},
-};
-
-static void run(struct client *c)
-{
-	json_t *request = json_loadb(c->request, c->got, 0, NULL);
-	const char *verb = json_string_value(json_object_get(request, "verb"));
-	json_t *args = json_object_get(request, "args");
-	const char *argument = json_string_value(json_array_get(args, 0));
-	size_t i;
-
-	for (i = 0; verb && i < ARRAY_LEN(verbs); i++)
-		if (!strcmp(verbs[i].name, verb))
-			break;
-	log_debug(LOG_STATISTICS, "verb=%s uid=%u pid=%d",
-		verb && i < ARRAY_LEN(verbs) ? verbs[i].name : "unknown", c->who.uid, c->who.pid);
-	if (!verb || i == ARRAY_LEN(verbs))
-		answer(c, 2, "unknown verb", NULL);
-	else if (json_array_size(args) > 1)
-		answer(c, 2, "too many arguments", NULL);
-	else
-		verbs[i].run(c, argument);
-	json_decref(request);
-}
+/* --- the answer --- */
 
 static void on_client(uv_poll_t *poll, int status, int events);
 
+static void start_answer(struct client *c)
+{
+	c->is_ready = false;
+	c->answers = true;
+	verbs_run(c->control->acceptor, &c->who, c->request, c->got, &c->answer);
+	has_moved(c);
+	c->until_ms = clock_mono_ms() + ANSWER_MS;
+	uv_timer_start(&c->timer, on_deadline, SILENCE_MS, 0);
+	uv_poll_start(&c->poll, UV_WRITABLE, on_client);
+}
+
+
+static void on_turn(uv_timer_t *turn)
+{
+	struct control *control = turn->data;
+	struct client *c = control->oldest;
+
+	while (c && !c->is_ready)
+		c = c->newer;
+	if (!c) {
+		uv_timer_stop(turn);
+		return;
+	}
+	control->turn_ms = clock_mono_ms();
+	start_answer(c);
+}
+
+/* At once, unless it must wait for its turn. */
+static void request_is_whole(struct client *c)
+{
+	struct control *control = c->control;
+	bool is_waiting = uv_is_active((uv_handle_t *)&control->turn);
+
+	if (c->is_own) {
+		start_answer(c);
+		return;
+	}
+	if (!is_waiting && clock_mono_ms() - control->turn_ms >= TURN_MS) {
+		control->turn_ms = clock_mono_ms();
+		start_answer(c);
+		return;
+	}
+	c->is_ready = true;
+	uv_timer_stop(&c->timer);
+	uv_poll_stop(&c->poll);
+	if (!is_waiting)
+		uv_timer_start(&control->turn, on_turn, TURN_MS, TURN_MS);
+}
+
+/* One piece at a time: between two pieces others have their turn. */
 static void write_answer(struct client *c)
 {
-	while (c->sent < c->len) {
-		ssize_t put = send(c->fd, c->answer + c->sent, c->len - c->sent, MSG_NOSIGNAL);
+	struct answer *an = &c->answer;
+
+	while (an->sent < an->len) {
+		ssize_t put = send(c->fd, an->text + an->sent, an->len - an->sent, MSG_NOSIGNAL);
 
 		if (put < 0 && errno == EAGAIN)
 			return;
 		if (put < 0 && errno == EINTR)
 			continue;
-		if (put < 0)
-			break;
-		c->sent += (size_t)put;
-		uv_timer_start(&c->timer, on_deadline, DEADLINE_MS, 0);
+		if (put < 0) {
+			client_close(c);
+			return;
+		}
+		an->sent += (size_t)put;
+		has_moved(c);
+		uv_timer_start(&c->timer, on_deadline, SILENCE_MS, 0);
 	}
-	client_close(c);
+	if (clock_mono_ms() > c->until_ms || !answer_next(an))
+		client_close(c);
 }
+
+/* --- the request --- */
 
 static void read_request(struct client *c)
 {
@@ -234,15 +299,10 @@ static void read_request(struct client *c)
 		return;
 	}
 	c->got += (size_t)got;
-	if (!memchr(c->request, '\n', c->got)) {
-		if (c->got == sizeof(c->request))
-			client_close(c);
-		return;
-	}
-	run(c);
-	if (c->answer)
-		uv_poll_start(&c->poll, UV_WRITABLE, on_client);
-	else
+	has_moved(c);
+	if (memchr(c->request, '\n', c->got))
+		request_is_whole(c);
+	else if (c->got == sizeof(c->request))
 		client_close(c);
 }
 
@@ -250,30 +310,35 @@ static void on_client(uv_poll_t *poll, int status, int events)
 {
 	struct client *c = poll->data;
 
-	if (c->answer)
+	if (c->answers)
 		write_answer(c);
 	else
 		read_request(c);
 }
 
+/* --- who comes --- */
+
 static int start_client(struct control *control, int fd)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	socklen_t len = sizeof(c->who);
 
 	if (!c)
 		return -ENOMEM;
 	c->control = control;
 	c->fd = fd;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->who, &len) < 0 || !may_ask(c) ||
-		uv_poll_init(&control->acceptor->loop, &c->poll, fd)) {
+	if (!identify(c) || uv_poll_init(&control->acceptor->loop, &c->poll, fd)) {
 		free(c);
 		return -EPERM;
 	}
 	uv_timer_init(&control->acceptor->loop, &c->timer);
 	c->poll.data = c->timer.data = c;
-	control->clients++;
-	uv_timer_start(&c->timer, on_deadline, DEADLINE_MS, 0);
+	make_place(c);
+	append_client(c);
+	if (c->is_own)
+		control->own++;
+	else
+		control->others++;
+	uv_timer_start(&c->timer, on_deadline, REQUEST_MS, 0);
 	uv_poll_start(&c->poll, UV_READABLE, on_client);
 	return 0;
 }
@@ -282,14 +347,26 @@ static void on_again(uv_timer_t *again)
 {
 	struct control *control = again->data;
 
-	if (control->clients < CLIENTS)
-		uv_poll_start(&control->poll, UV_READABLE, on_connect);
+	uv_poll_start(&control->poll, UV_READABLE, on_connect);
 }
 
-static void rest(struct control *control)
+static void rest(struct control *control, uint64_t ms)
 {
 	uv_poll_stop(&control->poll);
-	uv_timer_start(&control->again, on_again, AGAIN_MS, 0);
+	uv_timer_start(&control->again, on_again, ms, 0);
+}
+
+/* Whoever connects in a loop costs us no more than a bounded share of the time. */
+static void count_burst(struct control *control)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	if (now_ms - control->burst_ms >= BURST_MS) {
+		control->burst_ms = now_ms;
+		control->burst = 0;
+	}
+	if (++control->burst >= BURST)
+		rest(control, control->burst_ms + BURST_MS - now_ms);
 }
 
 static void on_connect(uv_poll_t *poll, int status, int events)
@@ -299,13 +376,12 @@ static void on_connect(uv_poll_t *poll, int status, int events)
 
 	if (fd < 0) {
 		if (errno != EAGAIN && errno != EINTR) /* no descriptors: never spin */
-			rest(control);
+			rest(control, AGAIN_MS);
 		return;
 	}
 	if (start_client(control, fd) < 0)
 		close(fd);
-	if (control->clients == CLIENTS)
-		uv_poll_stop(poll);
+	count_burst(control);
 }
 
 int control_open_consume(struct acceptor *a, int fd)
@@ -322,8 +398,9 @@ int control_open_consume(struct acceptor *a, int fd)
 	}
 	control->acceptor = a;
 	control->fd = fd;
-	control->poll.data = control->again.data = control;
+	control->poll.data = control->again.data = control->turn.data = control;
 	uv_timer_init(&a->loop, &control->again);
+	uv_timer_init(&a->loop, &control->turn);
 	a->control = control;
 	return uv_poll_start(&control->poll, UV_READABLE, on_connect);
 }

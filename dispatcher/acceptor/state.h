@@ -2,6 +2,7 @@
 #ifndef ACCEPTOR_STATE_H
 #define ACCEPTOR_STATE_H
 
+#include "dispatcher/acceptor/results.h"
 #include "dispatcher/acceptor/service.h"
 
 struct control;
@@ -18,6 +19,7 @@ struct acceptor {
 	uint32_t starts; /* how often an acceptor has started under this supervisor */
 	uint64_t started_wall_ms; /* the supervisor */
 	struct control *control;
+	struct results results;
 	uv_timer_t due_timer, tick_timer;
 	uint64_t due_ms, handed_at_tick;
 	bool going;

@@ -1,5 +1,5 @@
 /* Status from memory: pages, pools, ledger, and the kernel's figures of the listeners. Nothing here
- * needs a free worker or a file that may hang. */
+ * needs a free worker or a file that may hang, and no document is ever whole in memory. */
 #include "dispatcher/acceptor/status.h"
 #include "common/base.h"
 #include "common/clock.h"
@@ -7,9 +7,11 @@
 #include "dispatcher/acceptor/pump.h"
 #include "dispatcher/acceptor/state.h"
 
+#include <inttypes.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
+
+#define SLOTS_AT_ONCE 256
 
 static json_t *time_text(uint64_t wall_ms)
 {
@@ -235,37 +237,44 @@ static json_t *service(struct service *svc, uint64_t now_ms)
 	return o;
 }
 
-static bool chosen(const struct service *svc, const char *name)
+/* --- documents in pieces --- */
+
+static void dump_consume(json_t *value, FILE *out)
 {
-	return !name || !strcasecmp(name, svc->name);
+	json_dumpf(value, out, JSON_COMPACT);
+	json_decref(value);
 }
 
-static bool is_known(const struct acceptor *a, const char *name)
+/* The next service that the answer is about, from an->service on; NULL: there is none left. */
+static struct service *next_service(struct answer *an)
 {
-	for (uint32_t i = 0; i < a->service_count; i++)
-		if (chosen(&a->services[i], name))
-			return true;
-	return !name;
+	struct acceptor *a = an->acceptor;
+
+	while (an->service < a->service_count && an->only && an->only != &a->services[an->service])
+		an->service++;
+	return an->service < a->service_count ? &a->services[an->service] : NULL;
 }
 
-json_t *status_document(struct acceptor *a, const char *name)
+bool status_more(struct answer *an, FILE *out)
 {
 	uint64_t now_ms = clock_mono_ms();
-	json_t *root, *array;
+	struct service *svc = next_service(an);
 
-	if (!is_known(a, name))
-		return NULL;
-	root = json_object();
-	array = json_array();
-	json_object_set_new(root, "dispatcher", dispatcher(a));
-	for (uint32_t i = 0; i < a->service_count; i++) {
-		if (!chosen(&a->services[i], name))
-			continue;
-		pump_tick(&a->services[i], false, now_ms);
-		json_array_append_new(array, service(&a->services[i], now_ms));
+	if (!an->begun) {
+		fputs("{\"dispatcher\":", out);
+		dump_consume(dispatcher(an->acceptor), out);
+		fputs(",\n\"services\":[", out);
 	}
-	json_object_set_new(root, "services", array);
-	return root;
+	if (!svc) {
+		fputs("]}\n", out);
+		return false;
+	}
+	pump_tick(svc, false, now_ms);
+	fputs(an->item++ ? ",\n" : "\n", out);
+	dump_consume(service(svc, now_ms), out);
+	an->begun = true;
+	an->service++;
+	return true;
 }
 
 static json_t *connection(const struct service *svc, const struct ledger_conn *c, uint64_t now_ms)
@@ -283,25 +292,53 @@ static json_t *connection(const struct service *svc, const struct ledger_conn *c
 	return o;
 }
 
-json_t *status_connections(struct acceptor *a, const char *name)
+static bool is_wanted(const struct answer *an, const struct service *svc, const struct ledger_conn *c)
+{
+	if (c->phase == LEDGER_FREE || c->worker == CONNS_NONE)
+		return false;
+	return !an->only_serial || svc->slots[c->worker - svc->first_slot].serial == an->only_serial;
+}
+
+/* A part of the table of one service: what opens or closes meanwhile may be in it or not. */
+bool status_connections_more(struct answer *an, FILE *out)
 {
 	uint64_t now_ms = clock_mono_ms();
-	json_t *array;
+	struct service *svc = next_service(an);
+	uint32_t end;
 
-	if (!is_known(a, name))
-		return NULL;
-	array = json_array();
-	for (uint32_t i = 0; i < a->service_count; i++) {
-		struct service *svc = &a->services[i];
-
-		if (!chosen(svc, name))
-			continue;
-		pump_tick(svc, false, now_ms);
-		for (uint32_t c = 0; c < svc->conns.count; c++)
-			if (svc->conns.table[c].phase != LEDGER_FREE &&
-				svc->conns.table[c].worker != CONNS_NONE)
-				json_array_append_new(array,
-					connection(svc, &svc->conns.table[c], now_ms));
+	if (!svc) {
+		fputs(an->begun ? "]\n" : "[]\n", out);
+		return false;
 	}
-	return array;
+	if (!an->item)
+		pump_tick(svc, false, now_ms);
+	end = MIN(an->item + SLOTS_AT_ONCE, svc->conns.count);
+	for (; an->item < end; an->item++) {
+		const struct ledger_conn *c = &svc->conns.table[an->item];
+
+		if (!is_wanted(an, svc, c))
+			continue;
+		fputs(an->begun ? ",\n" : "[\n", out);
+		dump_consume(connection(svc, c, now_ms), out);
+		an->begun = true;
+	}
+	if (an->item >= svc->conns.count) {
+		an->service++;
+		an->item = 0;
+	}
+	return true;
+}
+
+json_t *status_result(const struct result *r)
+{
+	char id[20];
+	json_t *o = json_object();
+
+	snprintf(id, sizeof(id), "%016" PRIx64, r->id);
+	json_object_set_new(o, "id", json_string(id));
+	json_object_set_new(o, "verb", json_string(r->verb));
+	json_object_set_new(o, "status", json_integer(r->status));
+	json_object_set_new(o, "ended", time_text(r->ended_wall_ms));
+	json_object_set_new(o, "text", json_string(r->report ? r->report : ""));
+	return o;
 }

@@ -2,13 +2,17 @@
 #ifndef ACCEPTOR_STATUS_H
 #define ACCEPTOR_STATUS_H
 
+#include "dispatcher/acceptor/answer.h"
+
 #include <jansson.h>
 
-struct acceptor;
+struct result;
 
-/* Documents of the caller (json_decref). service: a name in any case, or NULL for all. NULL when there
- * is no such service or no memory. Reads every report page first. */
-json_t *status_document(struct acceptor *a, const char *service);
-json_t *status_connections(struct acceptor *a, const char *service);
+/* Bodies of answers, of an->only or of everything; each call writes a piece. Every report page is read
+ * first. */
+bool status_more(struct answer *an, FILE *out);
+bool status_connections_more(struct answer *an, FILE *out);
+
+json_t *status_result(const struct result *r);
 
 #endif

@@ -1,5 +1,6 @@
 /* Orders to the supervisor as dirty bits: an order is sent at once when there is room, else when the
- * link becomes writable. A bit stands for the newest order of its kind, so nothing queues up. Bits of
+ * link becomes writable. A bit stands for the newest order of its kind, so nothing queues up; only an
+ * operator's orders stand for themselves, a few at a time. Bits of
  * one slot go out lowest first, which is the order in which they make sense.
  *
  * A record whose descriptors find no place is lost with all that it says, so a record is read only when
@@ -83,8 +84,10 @@ static bool send_bits(struct uplink *u, uint32_t *pending, const enum link_type 
 	for (unsigned bit = 0; bit < bits; bit++) {
 		struct link_record r = {.type = (uint16_t)types[bit], .service = service};
 
-		if (types[bit] == LINK_SHUTDOWN)
+		if (types[bit] == LINK_SHUTDOWN) {
 			r.number = u->shutdown_now;
+			r.deadline_ms = u->shutdown_ms;
+		}
 		if (!(*pending & BIT(bit)))
 			continue;
 		if (!send_record(u, &r))
@@ -94,9 +97,21 @@ static bool send_bits(struct uplink *u, uint32_t *pending, const enum link_type 
 	return true;
 }
 
+/* Each stands for itself: unlike the others it has an id, and somebody who waits for its result. */
+static bool send_operations(struct uplink *u)
+{
+	while (u->operation_count) {
+		if (!send_record(u, &u->operations[0]))
+			return false;
+		u->operation_count--;
+		memmove(u->operations, u->operations + 1, u->operation_count * sizeof(*u->operations));
+	}
+	return true;
+}
+
 static bool send_all(struct uplink *u)
 {
-	if (!send_bits(u, &u->general, general_types, GENERAL_BITS, 0))
+	if (!send_bits(u, &u->general, general_types, GENERAL_BITS, 0) || !send_operations(u))
 		return false;
 	for (uint32_t i = 0; i < u->service_count; i++)
 		if (!send_bits(u, &u->services[i], service_types, SERVICE_BITS, i))
@@ -229,9 +244,10 @@ void uplink_up(struct uplink *u)
 	flush(u);
 }
 
-void uplink_shutdown(struct uplink *u, bool now)
+void uplink_shutdown(struct uplink *u, bool now, uint64_t within_ms)
 {
 	u->shutdown_now = now;
+	u->shutdown_ms = within_ms;
 	u->general |= BIT(GENERAL_SHUTDOWN);
 	flush(u);
 }
@@ -279,4 +295,13 @@ void uplink_idle(struct uplink *u, uint32_t service)
 {
 	u->services[service] |= BIT(SERVICE_IDLE);
 	flush(u);
+}
+
+bool uplink_operate(struct uplink *u, const struct link_record *order)
+{
+	if (u->operation_count == UPLINK_OPERATIONS)
+		return false;
+	u->operations[u->operation_count++] = *order;
+	flush(u);
+	return true;
 }

@@ -22,6 +22,8 @@ struct uplink_order {
 	uint32_t target_count;
 };
 
+#define UPLINK_OPERATIONS 16
+
 struct uplink {
 	int fd;
 	bool alive;
@@ -34,6 +36,9 @@ struct uplink {
 	uint32_t *services; /* pending bits per service */
 	uint32_t slot_count, service_count, general;
 	uint32_t shutdown_now;
+	uint64_t shutdown_ms;
+	struct link_record operations[UPLINK_OPERATIONS]; /* operators' orders that have no room yet */
+	unsigned operation_count;
 	bool dirty;
 };
 
@@ -53,6 +58,10 @@ void uplink_steal(struct uplink *u, uint32_t slot, uint32_t serial, const struct
 void uplink_stolen_seen(struct uplink *u, uint32_t slot);
 void uplink_drained(struct uplink *u, uint32_t service);
 void uplink_idle(struct uplink *u, uint32_t service);
-void uplink_shutdown(struct uplink *u, bool now);
+/* within_ms: how long workers may take, UINT64_MAX = as configured. */
+void uplink_shutdown(struct uplink *u, bool now, uint64_t within_ms);
+
+/* An operator's order, with its id. False: so many wait already; ask again later. */
+bool uplink_operate(struct uplink *u, const struct link_record *order);
 
 #endif

@@ -167,16 +167,17 @@ static const char *default_socket(char ret_path[PATH_MAX])
 
 static int ask(struct command *c)
 {
-	static char now[] = "now";
-	char path[PATH_MAX], *now_args[] = {now};
-	bool is_now = c->flags & NOW;
+	char path[PATH_MAX];
+	json_t *request = request_new(c->verb->name, c->arg_count ? c->args[0] : NULL);
 	struct reply reply;
 	int status;
 
+	if (c->flags & NOW)
+		json_object_set_new(request, "now", json_true());
 	if (c->verb->show == show_version)
 		fprintf(c->out, "dispatcherctl " VERSION "\n");
-	status = request_ask(c->socket ? c->socket : default_socket(path), c->verb->name,
-		is_now ? now_args : c->args, is_now ? 1 : c->arg_count, c->silence_ms, &reply);
+	status = request_ask(c->socket ? c->socket : default_socket(path), request, c->silence_ms, &reply);
+	json_decref(request);
 	if (status == REQUEST_OK) {
 		status = c->verb->show(c, &reply);
 	} else {

@@ -64,21 +64,24 @@ static int connect_to(const char *path, unsigned silence_ms, int *ret_fd)
 	return 0;
 }
 
-/* The line to send, to be freed; NULL: no memory. */
-static char *line_of(const char *verb, char *const *args, unsigned arg_count)
+json_t *request_new(const char *verb, const char *argument)
 {
-	json_t *list = json_array();
-	json_t *request;
-	char *text, *line = NULL;
+	json_t *args = json_array();
 
-	for (unsigned i = 0; i < arg_count; i++)
-		json_array_append_new(list, json_string(args[i]));
-	request = json_pack("{s:s, s:o}", "verb", verb, "args", list);
-	text = json_dumps(request, JSON_COMPACT);
+	if (argument)
+		json_array_append_new(args, json_string(argument));
+	return json_pack("{s:s, s:o}", "verb", verb, "args", args);
+}
+
+/* The line to send, to be freed; NULL: no memory. */
+static char *line_of(const json_t *request)
+{
+	char *text = json_dumps(request, JSON_COMPACT);
+	char *line = NULL;
+
 	if (text && asprintf(&line, "%s\n", text) < 0)
 		line = NULL;
 	free(text);
-	json_decref(request);
 	return line;
 }
 
@@ -171,10 +174,9 @@ static int converse(struct reply *r, int fd, const char *path, const char *line)
 	return r->status;
 }
 
-int request_ask(const char *path, const char *verb, char *const *args, unsigned arg_count,
-	unsigned silence_ms, struct reply *ret_reply)
+int request_ask(const char *path, const json_t *request, unsigned silence_ms, struct reply *ret_reply)
 {
-	OWNS_MEM char *line = line_of(verb, args, arg_count);
+	OWNS_MEM char *line = line_of(request);
 	OWNS_FD int fd = -1;
 	int error;
 

@@ -2,6 +2,7 @@
 #ifndef CTL_REQUEST_H
 #define CTL_REQUEST_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 #define REQUEST_SILENCE_MS 10000
@@ -17,10 +18,12 @@ struct reply {
 	size_t body_len;
 };
 
+/* A request: {"verb": verb, "args": [argument]}, to be added to; argument may be NULL. */
+json_t *request_new(const char *verb, const char *argument);
+
 /* Asks; *ret_reply is the caller's whatever happens. Gives up after silence_ms without a byte.
  * The returned status is also in the reply, with an error text unless it is 0. */
-int request_ask(const char *path, const char *verb, char *const *args, unsigned arg_count,
-	unsigned silence_ms, struct reply *ret_reply);
+int request_ask(const char *path, const json_t *request, unsigned silence_ms, struct reply *ret_reply);
 
 void reply_deinit(struct reply *reply);
 

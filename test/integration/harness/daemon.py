@@ -84,8 +84,27 @@ class Daemon:
 
     # --- what it says ---
 
-    def ask(self, verb, *args, seconds=10.0):
-        return control.ask(self.control_path, verb, *args, seconds=seconds)
+    def ask(self, verb, *args, seconds=10.0, **options):
+        return control.ask(self.control_path, verb, *args, seconds=seconds, **options)
+
+    def begin(self, verb, *args, **options):
+        """Orders something (restart, reload, ...: what has a result); returns the id of the order.
+        Options as the control socket knows them: drain_ms, now, dry_run."""
+        return control.begin(self.control_path, verb, *args, **options)
+
+    def result(self, number):
+        """None while it is not known."""
+        return control.result(self.control_path, number)
+
+    def wait_result(self, number, seconds=30.0):
+        return control.wait_result(self.control_path, number, seconds)
+
+    def order(self, verb, *args, seconds=30.0, expect=0, **options):
+        """Orders something and waits for its result, which is returned: verb, status, text. What
+        follows in the background, as old workers that drain, is in the status."""
+        ended = self.wait_result(self.begin(verb, *args, **options), seconds)
+        assert ended["status"] == expect, f"{verb} {args}: {ended}\n{self.tail()}"
+        return ended
 
     def ctl(self, *args, **more):
         """Runs dispatcherctl."""
@@ -171,11 +190,13 @@ class Daemon:
     # --- its processes ---
 
     def count_descriptors(self):
-        """{workers, and descriptors of supervisor and acceptor}, as of now."""
+        """{workers, and descriptors of supervisor and acceptor}, as of now; without the results of
+        orders, which the supervisor keeps (sixteen at most)."""
         status = self.status()
+        kept = processes.descriptors(self.supervisor_pid).values()
         return {
             "workers": sum(len(one["workers"]) for one in status["services"]),
-            "supervisor": len(processes.descriptors(self.supervisor_pid)),
+            "supervisor": sum(not target.startswith("/memfd:result") for target in kept),
             "acceptor": len(processes.descriptors(status["dispatcher"]["acceptor_pid"])),
         }
 

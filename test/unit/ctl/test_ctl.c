@@ -120,12 +120,12 @@ static void request_is_one_line_of_json_with_verb_and_arguments(void **state)
 	assert_string_equal(o.out, "PORT=25\n");
 }
 
-static void shutdown_now_is_an_argument(void **state)
+static void shutdown_now_is_an_option(void **state)
 {
 	struct server *s = *state;
 	struct outcome o = ask(s, "{\"status\":0,\"error\":null}\n", "shutdown", "--now");
 
-	assert_string_equal(s->request, "{\"verb\":\"shutdown\",\"args\":[\"now\"]}\n");
+	assert_string_equal(s->request, "{\"verb\":\"shutdown\",\"args\":[],\"now\":true}\n");
 	assert_int_equal(o.status, REQUEST_OK);
 }
 
@@ -246,7 +246,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_SERVER(request_is_one_line_of_json_with_verb_and_arguments),
-		WITH_SERVER(shutdown_now_is_an_argument),
+		WITH_SERVER(shutdown_now_is_an_option),
 		WITH_SERVER(json_is_passed_through_untouched),
 		WITH_SERVER(answer_that_is_no_json_is_not_shown_as_status),
 		WITH_SERVER(refusal_is_told_in_the_words_of_the_dispatcher),
