@@ -28,6 +28,8 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 		"An acceptor has begun to accept; it found so many workers running."},
 	[EV_ACCEPTOR_EXIT] = {"acceptor.exit", LOG_LEVEL_ERROR, "pid status again_ms",
 		"The acceptor ended unasked; another starts after again_ms."},
+	[EV_ACCEPTOR_REPLACED] = {"acceptor.replaced", LOG_LEVEL_INFO, "pid",
+		"The acceptor was replaced on purpose; its successor, ready before it ended, goes on."},
 	[EV_LOGGER_EXIT] = {"logger.exit", LOG_LEVEL_ERROR, "pid status",
 		"The logger ended unasked; another is started."},
 	[EV_SERVICE_OPEN] = {"service.open", LOG_LEVEL_INFO, "service listener",

@@ -28,10 +28,13 @@ enum link_type {
 	LINK_GO,	/* you know everything: accept */
 	LINK_STALE,	/* the worker `serial` of slot shall be replaced: number is an enum link_stale;
 			 * deadline_ms: TERM then, counted from when it takes nothing more */
+	LINK_PREPARE,	/* before LINK_HELLO: fd: the settings that you will have; answer LINK_PREPARED when
+			 * you are fit, else exit; then wait */
 	LINK_RESULT,	/* operation `id` has ended; number: 0 done, 1 refused or failed; text: of the verb;
 			 * fd: what to tell the operator, in sealed memory */
 	/* acceptor -> supervisor */
 	LINK_UP = 32,	  /* I have begun to accept */
+	LINK_PREPARED,	  /* the answer to LINK_PREPARE */
 	LINK_RUN,	  /* start a worker in slot */
 	LINK_SIGNAL,	  /* send number to the worker `serial` in slot: TERM to it, KILL to its group */
 	LINK_RELEASE,	  /* slot's worker `serial` is settled: close everything of it */

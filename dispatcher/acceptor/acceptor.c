@@ -102,6 +102,8 @@ static int map_settings(struct acceptor *a, int fd)
 
 	if (!block || settings_check(block, bytes))
 		return -EBADMSG;
+	if (a->settings) /* those that it was prepared with */
+		munmap((void *)a->settings, a->settings->bytes);
 	a->settings = block;
 	a->service_count = a->settings->services.count;
 	return 0;
@@ -183,14 +185,34 @@ static int hello(struct acceptor *a, const struct link_record *r, const int *fds
 	return control_open_consume(a, fds[HELLO_CONTROL]);
 }
 
+static void enter_sandbox(struct acceptor *a)
+{
+	int error = a->sandboxed ? 0 : sandbox_enter();
+
+	a->sandboxed = true;
+	if (error)
+		log_event(EV_INTERNAL, "where=sandbox why=%s", strerrorname_np(-error));
+}
+
+/* Everything that could fail, or takes its time, before the one who accepts now is asked to end. */
+static int prepare(struct acceptor *a, int settings_fd)
+{
+	int error = map_settings(a, settings_fd);
+
+	close(settings_fd);
+	if (error)
+		return error;
+	enter_sandbox(a);
+	uplink_prepared(&a->uplink);
+	return 0;
+}
+
 static void go(struct acceptor *a)
 {
 	uint32_t adopted = 0;
 	uint64_t now_ms = clock_mono_ms();
-	int error = sandbox_enter();
 
-	if (error)
-		log_event(EV_INTERNAL, "where=sandbox why=%s", strerrorname_np(-error));
+	enter_sandbox(a);
 	for (uint32_t i = 0; i < a->service_count; i++)
 		adopted += a->services[i].attached;
 	log_event(EV_ACCEPTOR_START, "pid=%d adopted=%u", (int)getpid(), adopted);
@@ -255,23 +277,32 @@ static void service_record(struct acceptor *a, const struct link_record *r, int 
 	}
 }
 
+/* Whoever understands the first words wrongly could do nothing right behind them. */
+static void first_words(struct acceptor *a, const struct link_record *r, int *fds, unsigned count)
+{
+	int error = -EBADMSG;
+
+	if (r->type == LINK_HELLO && count == HELLO_FDS)
+		error = hello(a, r, fds);
+	else if (r->type == LINK_PREPARE && count == 1 && !a->settings)
+		error = prepare(a, fds[0]);
+	else
+		drop(fds, count);
+	if (!error)
+		return;
+	log_event(EV_INTERNAL, "where=hello why=%s", strerrorname_np(-error));
+	uv_stop(&a->loop);
+}
+
 static void on_record(void *user, const struct link_record *r, int *fds, unsigned count)
 {
 	struct acceptor *a = user;
-	int error;
 
-	if (!a->settings && !(r->type == LINK_HELLO && count == HELLO_FDS)) {
-		drop(fds, count);
+	if (!a->services) {
+		first_words(a, r, fds, count);
 		return;
 	}
 	switch (r->type) {
-	case LINK_HELLO:
-		error = hello(a, r, fds);
-		if (error) {
-			log_event(EV_INTERNAL, "where=hello why=%s", strerrorname_np(-error));
-			uv_stop(&a->loop);
-		}
-		break;
 	case LINK_GO:
 		go(a);
 		break;

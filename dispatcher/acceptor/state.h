@@ -22,7 +22,7 @@ struct acceptor {
 	struct results results;
 	uv_timer_t due_timer, tick_timer;
 	uint64_t due_ms, handed_at_tick;
-	bool going;
+	bool sandboxed, going;
 	uv_signal_t on_term;
 };
 

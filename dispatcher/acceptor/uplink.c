@@ -19,7 +19,7 @@
 
 enum slot_bit { SLOT_STOLEN_SEEN, SLOT_SIGNAL, SLOT_RELEASE, SLOT_RUN, SLOT_STEAL, SLOT_BITS };
 enum service_bit { SERVICE_DRAINED, SERVICE_IDLE, SERVICE_BITS };
-enum general_bit { GENERAL_UP, GENERAL_SHUTDOWN, GENERAL_BITS };
+enum general_bit { GENERAL_PREPARED, GENERAL_UP, GENERAL_SHUTDOWN, GENERAL_BITS };
 
 static const enum link_type slot_types[SLOT_BITS] = {
 	[SLOT_STOLEN_SEEN] = LINK_STOLEN_SEEN,
@@ -33,6 +33,7 @@ static const enum link_type service_types[SERVICE_BITS] = {
 	[SERVICE_IDLE] = LINK_IDLE,
 };
 static const enum link_type general_types[GENERAL_BITS] = {
+	[GENERAL_PREPARED] = LINK_PREPARED,
 	[GENERAL_UP] = LINK_UP,
 	[GENERAL_SHUTDOWN] = LINK_SHUTDOWN,
 };
@@ -235,6 +236,12 @@ int uplink_size(struct uplink *u, uint32_t slots, uint32_t services)
 static void order(struct uplink *u, uint32_t slot, enum slot_bit bit)
 {
 	u->slots[slot].pending |= BIT(bit);
+	flush(u);
+}
+
+void uplink_prepared(struct uplink *u)
+{
+	u->general |= BIT(GENERAL_PREPARED);
 	flush(u);
 }
 

@@ -49,6 +49,7 @@ int uplink_init(struct uplink *u, uv_loop_t *loop, const struct uplink_ops *ops,
 int uplink_size(struct uplink *u, uint32_t slots, uint32_t services);
 
 /* Orders; none blocks or fails: without a supervisor they are void. */
+void uplink_prepared(struct uplink *u);
 void uplink_up(struct uplink *u);
 void uplink_run(struct uplink *u, uint32_t slot);
 void uplink_signal(struct uplink *u, uint32_t slot, uint32_t serial, int signal);

@@ -1,4 +1,5 @@
-/* The acceptor process: started, started again when it dies, never two at a time; and the link to it. */
+/* The acceptor process: started, started again when it dies, replaced by one that was prepared; and the
+ * link to it. Never do two of them accept, offer or write the ledger at a time. */
 #ifndef SUPERVISOR_BATON_H
 #define SUPERVISOR_BATON_H
 
@@ -34,6 +35,22 @@ int baton_new(const struct baton_world *world, struct baton **ret_baton);
 struct baton *baton_free(struct baton *b);
 struct outlet *baton_outlet(struct baton *b); /* what is pushed here reaches the acceptor */
 void baton_start(struct baton *b);
+
+/* Starts a second, passive acceptor that reads these settings (borrowed until prepared is called) and
+ * says that it is fit. error is NULL then, else a text: nothing has changed. 0; -EBUSY: another is being
+ * prepared or switched to, or everything ends; or -errno. Is not called when the answer is not 0. */
+typedef void baton_prepared_fn(void *user, const char *error);
+int baton_prepare(struct baton *b, const struct settings *settings, int settings_fd,
+	baton_prepared_fn *prepared, void *user);
+void baton_discard(struct baton *b); /* ends the one that is being or has been prepared, if any */
+
+/* Ends the present acceptor (TERM, 1 s later KILL); once it has gone calls swap, where everything that
+ * an acceptor is told may be changed, and gives the prepared one the baton; when an acceptor accepts
+ * again calls done. Either may be NULL. 0, or -ESRCH: none is prepared (any more); nothing happens. */
+int baton_switch(struct baton *b, void (*swap)(void *user), void (*done)(void *user), void *user);
+
+/* In swap: what every acceptor is given from now on. */
+struct baton_world *baton_world(struct baton *b);
 
 /* Ends the acceptor (TERM, 1 s later KILL) and starts none any more; calls when none is left. */
 void baton_stop(struct baton *b, void (*stopped)(void *user), void *user);
