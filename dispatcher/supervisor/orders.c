@@ -80,6 +80,7 @@ static order_fn *const orders[] = {
 	[LINK_SHUTDOWN] = order_shutdown,
 	[LINK_DRAINED] = order_drained,
 	[LINK_IDLE] = order_idle,
+	[LINK_RENEW] = sv_renew,
 	[LINK_REOPEN] = order_reopen,
 };
 

@@ -1,5 +1,5 @@
-/* What the supervisor holds: shared by its start (supervisor.c), the acceptor's orders (orders.c) and
- * its end (stop.c), by nobody else. */
+/* What the supervisor holds: shared by its start (supervisor.c), the acceptor's orders (orders.c,
+ * renew.c) and its end (stop.c), by nobody else. */
 #ifndef SUPERVISOR_STATE_H
 #define SUPERVISOR_STATE_H
 
@@ -38,11 +38,15 @@ struct sv {
 	enum sv_phase phase;
 	bool *idle; /* by service: closing, and the acceptor knows no worker of it any more */
 	struct timer *limit;
+	uint64_t renewal; /* the operation that replaces the acceptor */
 };
 
 /* orders.c */
 void sv_announce(void *user);
 void sv_order(void *user, const struct link_record *order); /* id 0: of a signal, text names it */
+
+/* renew.c */
+void sv_renew(struct sv *sv, const struct link_record *order);
 
 /* stop.c */
 #define SV_AS_CONFIGURED UINT64_MAX
