@@ -67,8 +67,8 @@ static bool numbers_are_in_range(const struct service_settings *svc)
 
 static bool service_is_whole(const struct settings *s, const struct service_settings *svc)
 {
-	const uint32_t texts[] = {svc->name, svc->where, svc->image, svc->logfile, svc->user_name,
-		svc->working_directory};
+	const uint32_t texts[] = {svc->name, svc->where, svc->off_where, svc->image, svc->logfile,
+		svc->user_name, svc->working_directory};
 
 	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
 		if (!text_is_whole(s, texts[i]))

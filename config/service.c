@@ -82,8 +82,10 @@ void service_build(struct build *b, const struct scope *s, struct service_settin
 {
 	struct service_settings svc = {.socket_uid = SETTINGS_NO_ID, .socket_gid = SETTINGS_NO_ID};
 	char place[WHERE_BYTES];
+	const char *off_by;
 
 	service_store(b, s, &svc);
+	off_by = svc.enabled ? "PORT" : "ENABLE";
 	ports_build(b, s, &svc);
 	image_build(b, s, &svc);
 	account_build(b, s, &svc);
@@ -95,5 +97,7 @@ void service_build(struct build *b, const struct scope *s, struct service_settin
 		svc.backlog = MAX(svc.max_procs * svc.max_conns, BACKLOG_LEAST);
 	svc.name = block_text(&b->block, s->own->name);
 	svc.where = block_text(&b->block, where_format(&s->own->where, place));
+	if (!svc.enabled)
+		svc.off_where = block_text(&b->block, where_format(scope_where(s, off_by), place));
 	*ret_svc = svc;
 }

@@ -45,6 +45,7 @@ struct settings_prefix {
 struct service_settings {
 	uint32_t name;	/* text, lower case */
 	uint32_t where; /* text: "file:line" of the section */
+	uint32_t off_where; /* text: "file:line" of ENABLE=0 or PORT=0; 0: enabled */
 	uint8_t enabled; /* 0: ENABLE=0 or PORT=0 */
 	uint8_t adapter; /* enum settings_adapter */
 	uint8_t log_connections;

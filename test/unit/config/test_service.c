@@ -104,6 +104,23 @@ static void a_disabled_service_needs_neither_program_nor_port(void **state)
 	world_service(state, "[SERVICE=A]\nPORT=0\n");
 }
 
+static void what_turns_a_service_off_is_known_by_its_line(void **state)
+{
+	struct world *w = *state;
+	const char *const texts[] = {"[SERVICE=A]\nPORT=0\n", SERVICE "ENABLE=0\n", SERVICE};
+	const char *const lines[] = {"main.cnf:2", "main.cnf:4", NULL};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		const struct service_settings *svc = world_service(state, texts[i]);
+		const char *where = settings_text(w->s, svc->off_where);
+
+		if (lines[i])
+			assert_string_equal(where, lines[i]);
+		else
+			assert_null(where);
+	}
+}
+
 static void a_limit_that_nobody_wrote_gives_way_to_one_that_somebody_wrote(void **state)
 {
 	const struct service_settings *svc =
@@ -317,6 +334,7 @@ int main(void)
 		world_test(a_command_line_that_cannot_be_split_is_refused),
 		world_test(signs_of_a_shell_are_warned_of),
 		world_test(a_disabled_service_needs_neither_program_nor_port),
+		world_test(what_turns_a_service_off_is_known_by_its_line),
 		world_test(a_limit_that_nobody_wrote_gives_way_to_one_that_somebody_wrote),
 		world_test(limits_that_contradict_each_other_are_told_at_the_later_line),
 		world_test(the_backlog_holds_at_least_5),
