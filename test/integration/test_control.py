@@ -1,9 +1,13 @@
 """The control socket: requests that are refused, and orders that have ids and results."""
 
+import time
+
 import pytest
 
-from harness import control
+from harness import clients, control
 from harness.daemon import service
+from harness.load import Load
+from harness.storm import KINDS, Storm
 
 pytestmark = pytest.mark.sanitized
 
@@ -61,3 +65,69 @@ def test_the_last_sixteen_results_are_kept(daemon):
     numbers = [daemon.order("reopen")["id"] for _ in range(18)]
     known = [daemon.result(number) is not None for number in numbers]
     assert known == [False] * 2 + [True] * 16
+
+
+# --- clients who mean no good ---
+
+ADMIN_GID = 4711
+HOSTILE_UID, POLITE_UID = 54321, 54322
+
+
+def memory_kib(pid):
+    """What a process has of its own, in KiB."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:"))
+
+
+def ask_as(daemon, uid, *words):
+    """Seconds that a member of ADMIN_GROUP waits for the answer."""
+    began = time.monotonic()
+    run = daemon.ctl(*words, user=uid, group=ADMIN_GID, extra_groups=[])
+    assert run.returncode == 0, (words, run.stdout, run.stderr)
+    return time.monotonic() - began
+
+
+def many_services(directory, count=300):
+    """So many that their status does not fit into the buffer of a socket."""
+    return [service(f"silent{i}", f"unix:{directory}/s{i}", IMAGE="dispatcher-echo", MIN_PROCS=0,
+                    MAX_PROCS=1, MAX_CONNS=1, MIN_CONNS=1) for i in range(count)]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thousand_hostile_clients_delay_nobody(run_daemon, port, rounds, directory, kind):
+    number = port()
+    more = many_services(directory) if kind == "slow_reader" else []
+    daemon = run_daemon(service("one", number, IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=2),
+                        *more, defaults=f"ADMIN_GROUP={ADMIN_GID}\n")
+    acceptor, waits = daemon.acceptor_pid(), {0: [], POLITE_UID: []}
+    before = memory_kib(acceptor)
+    with Storm(daemon.control_path, kind, 1000, HOSTILE_UID, ADMIN_GID) as storm, \
+            Load(number, 8) as load:
+        for _ in range(rounds(15)):
+            for uid, times in waits.items():
+                times.append(ask_as(daemon, uid, "status"))
+        grown = memory_kib(acceptor) - before
+        result, figures = load.stop(), storm.stop()
+    told = (f"{kind}: root and a member waited {max(waits[0]):.3f} and {max(waits[POLITE_UID]):.3f} s "
+            f"at most, echo {result['longest_ms']} ms; {grown} KiB more; {figures}")
+    print(told)
+    assert result["failed"] == {} and result["ok"] > 0, result
+    assert figures["opened"] >= 1000 and max(waits[0]) < 3 and max(waits[POLITE_UID]) < 3, told
+    assert grown < 16384, told
+    assert memory_kib(acceptor) > 0, "it still lives"
+
+
+def test_who_does_not_finish_a_request_is_closed(daemon):
+    with clients.connect(daemon.control_path) as sock:
+        sock.sendall(b'{"verb":')
+        began = time.monotonic()
+        assert clients.receive_all(sock) == b""
+        assert 0.9 < time.monotonic() - began < 8
+
+
+@pytest.mark.root
+def test_a_stranger_gets_no_answer(daemon):
+    daemon.control_path.chmod(0o777)
+    run = daemon.ctl("status", user=HOSTILE_UID, group=HOSTILE_UID, extra_groups=[])
+    assert run.returncode == 1 and "ADMIN_GROUP" in run.stderr, run

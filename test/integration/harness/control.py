@@ -10,11 +10,23 @@ class Refused(Exception):
     """The dispatcher answered with a status that is not 0."""
 
 
+def connect(sock, path, seconds):
+    """With a time limit Python never waits for a place in the backlog: this does."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return sock.connect(str(path))
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+
+
 def request(path, document, seconds=10.0):
     """Sends one request; returns head and body of the answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(seconds)
-        sock.connect(str(path))
+        connect(sock, path, seconds)
         sock.sendall(json.dumps(document).encode() + b"\n")
         answer = b""
         while chunk := sock.recv(65536):
