@@ -141,6 +141,19 @@ bool addr_equal(const struct addr *a, const struct addr *b)
 		!memcmp(a->ip, b->ip, sizeof(a->ip));
 }
 
+static bool is_wildcard(const struct addr *a)
+{
+	static const uint8_t none[sizeof(a->ip)];
+
+	return !memcmp(a->ip, none, sizeof(none));
+}
+
+bool addr_overlaps(const struct addr *a, const struct addr *b)
+{
+	return a->family == b->family && a->port == b->port &&
+		(is_wildcard(a) || is_wildcard(b) || addr_equal(a, b));
+}
+
 void addr_mask(struct addr *addr, unsigned bits)
 {
 	addr->port = 0;

@@ -34,6 +34,10 @@ int addr_parse_ip(const char *text, struct addr *ret_addr);
 
 bool addr_equal(const struct addr *a, const struct addr *b);
 
+/* True if who listens on the one takes the other's port too: they are equal, or one of them is every
+ * address of the family. Not of AF_UNIX. */
+bool addr_overlaps(const struct addr *a, const struct addr *b);
+
 /* True if the first `bits` bits of both IPs agree and the families are equal. */
 bool addr_in_prefix(const struct addr *addr, const struct addr *prefix, unsigned bits);
 

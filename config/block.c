@@ -33,10 +33,10 @@ static uint32_t append(struct block *b, size_t len, size_t align)
 	return (uint32_t)at;
 }
 
-void block_init(struct block *b)
+void block_init(struct block *b, size_t head_bytes)
 {
 	*b = (struct block){0};
-	append(b, sizeof(struct settings), 16);
+	append(b, head_bytes, 16);
 }
 
 void block_deinit(struct block *b)
@@ -45,9 +45,9 @@ void block_deinit(struct block *b)
 	*b = (struct block){.failed = true};
 }
 
-struct settings *block_head(const struct block *b)
+void *block_head(const struct block *b)
 {
-	return (struct settings *)b->memory;
+	return b->memory;
 }
 
 uint32_t block_text(struct block *b, const char *text)
@@ -105,14 +105,13 @@ const char *block_text_at(const struct block *b, uint32_t at)
 	return at ? b->memory + at : NULL;
 }
 
-struct settings *block_steal(struct block *b)
+void *block_steal(struct block *b, size_t *ret_bytes)
 {
-	struct settings *head = block_head(b);
+	void *head = block_head(b);
 
 	if (b->failed || !head)
 		return NULL;
-	head->magic = SETTINGS_MAGIC;
-	head->bytes = (uint32_t)b->len;
+	*ret_bytes = b->len;
 	*b = (struct block){.failed = true};
 	return head;
 }

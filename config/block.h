@@ -1,4 +1,4 @@
-/* Builds the pointer-free block of settings: texts and lists are appended, known by offset. */
+/* Builds a pointer-free block: texts and lists are appended, known by offset. */
 #ifndef CONFIG_BLOCK_H
 #define CONFIG_BLOCK_H
 
@@ -11,12 +11,12 @@ struct block {
 	bool failed; /* an append found no memory; it and later ones answer 0 */
 };
 
-/* Begins with a zeroed struct settings. */
-void block_init(struct block *b);
+/* Begins with a zeroed head of so many bytes. */
+void block_init(struct block *b, size_t head_bytes);
 void block_deinit(struct block *b);
 
 /* The head; moves with the next append. NULL when the first allocation failed. */
-struct settings *block_head(const struct block *b);
+void *block_head(const struct block *b);
 
 /* Appends a copy; the offset, 0 for NULL. */
 uint32_t block_text(struct block *b, const char *text);
@@ -33,6 +33,6 @@ struct settings_list block_list(struct block *b, const struct vec *elements);
 const char *block_text_at(const struct block *b, uint32_t at);
 
 /* Hands the finished block over (free), or NULL when an append failed. */
-struct settings *block_steal(struct block *b);
+void *block_steal(struct block *b, size_t *ret_bytes);
 
 #endif

@@ -26,21 +26,11 @@ struct wanted {
 	bool is_off;               /* PORT=0 */
 };
 
-static bool is_wildcard(const struct addr *a)
-{
-	static const uint8_t none[16];
-
-	return !memcmp(a->ip, none, sizeof(none));
-}
-
 static bool collide(const struct port_taken *a, const struct port_taken *b)
 {
-	if (a->addr.family != b->addr.family)
-		return false;
-	if (a->addr.family == AF_UNIX)
+	if (a->addr.family == AF_UNIX && b->addr.family == AF_UNIX)
 		return !strcmp(a->path, b->path);
-	return a->addr.port == b->addr.port &&
-	       (is_wildcard(&a->addr) || is_wildcard(&b->addr) || addr_equal(&a->addr, &b->addr));
+	return addr_overlaps(&a->addr, &b->addr);
 }
 
 static const struct port_taken *find_taken(const struct vec *taken, const struct port_taken *wanted)

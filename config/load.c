@@ -237,7 +237,7 @@ static int build_all(struct build *b, const char *path, struct source *source)
 	head.warnings = texts_of(b, LOAD_WARNING);
 	if (b->block.failed)
 		return -ENOMEM;
-	*block_head(&b->block) = head;
+	memcpy(block_head(&b->block), &head, sizeof(head));
 	return 0;
 }
 
@@ -250,6 +250,18 @@ static void build_deinit(struct build *b)
 	free(b->log_dir);
 }
 
+static struct settings *steal_settings(struct block *block)
+{
+	size_t bytes = 0;
+	struct settings *made = block_steal(block, &bytes);
+
+	if (made) {
+		made->magic = SETTINGS_MAGIC;
+		made->bytes = (uint32_t)bytes;
+	}
+	return made;
+}
+
 static int build(const char *path, const struct host *host, struct source *source,
 	struct report *report, struct settings **ret_settings)
 {
@@ -257,10 +269,10 @@ static int build(const char *path, const struct host *host, struct source *sourc
 	struct settings *made = NULL;
 	int r;
 
-	block_init(&b.block);
+	block_init(&b.block, sizeof(*made));
 	r = build_all(&b, path, source);
 	if (!r && !report->errors)
-		made = block_steal(&b.block);
+		made = steal_settings(&b.block);
 	build_deinit(&b);
 	if (r < 0)
 		return r;

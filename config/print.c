@@ -200,18 +200,29 @@ static print *const prints[SCHEMA_TYPES] = {
 	[SCHEMA_RUN_GROUPS] = print_groups,
 };
 
+static void print_option(const struct printer *p, const struct schema_option *o)
+{
+	const void *base = p->svc ? (const void *)p->svc : (const void *)p->s;
+	uint32_t at = p->svc ? o->service_at : o->dispatcher_at;
+
+	if (at && prints[o->type])
+		prints[o->type](p, o, (const char *)base + at);
+}
+
+void settings_print_option(const struct settings *s, const struct service_settings *svc,
+	const struct schema_option *option, FILE *out)
+{
+	struct printer p = {.s = s, .svc = svc, .out = out};
+
+	print_option(&p, option);
+}
+
 static void print_section(const struct printer *p)
 {
 	fprintf(p->out, "[SERVICE=%s]\n",
 		p->svc ? settings_text(p->s, p->svc->name) : "DISPATCHER");
-	for (unsigned i = 0; i < schema_count(); i++) {
-		const struct schema_option *o = schema_at(i);
-		const void *base = p->svc ? (const void *)p->svc : (const void *)p->s;
-		uint32_t at = p->svc ? o->service_at : o->dispatcher_at;
-
-		if (at && prints[o->type])
-			prints[o->type](p, o, (const char *)base + at);
-	}
+	for (unsigned i = 0; i < schema_count(); i++)
+		print_option(p, schema_at(i));
 }
 
 int settings_print(const struct settings *s, const char *service, FILE *out)

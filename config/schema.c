@@ -17,10 +17,13 @@
 #define BOTH (DEFAULTS | DISPATCHER)
 #define APART (DEFAULTS | SCHEMA_IN_DISPATCHER)
 
-#define OF(field) .service_at = offsetof(struct service_settings, field)
-#define TOP(field) .dispatcher_at = offsetof(struct settings, field)
+/* Where the value lands, and what it takes to change it. */
+#define OF(field, how) .service_at = offsetof(struct service_settings, field), \
+	.change = SCHEMA_##how
+#define TOP(field, how) .dispatcher_at = offsetof(struct settings, field), \
+	.own_change = SCHEMA_##how
 #define LIMIT(resource) .service_at = offsetof(struct service_settings, limits) + \
-	(resource) * sizeof(struct settings_rlimit)
+	(resource) * sizeof(struct settings_rlimit), .change = SCHEMA_WORKERS
 
 #define ANY_TIME .max = 1000ull * 365 * 86400 * 1000 /* a thousand years: no sum overflows */
 #define ANY_SIZE .max = 1ull << 60
@@ -31,114 +34,114 @@
 
 static const struct schema_option options[] = {
 	/* pool */
-	{"MIN_PROCS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(min_procs), .max = 16384, .initial = "1",
+	{"MIN_PROCS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(min_procs, LIMITS), .max = 16384, .initial = "1",
 		.doc = "Workers that always run, ready for connections."},
-	{"MAX_PROCS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_procs), .min = 1, .max = 16384,
+	{"MAX_PROCS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_procs, LIMITS), .min = 1, .max = 16384,
 		.initial = "10", .initial_inetd = "1",
 		.doc = "Workers that may take connections at the same time."},
-	{"MIN_CONNS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(min_conns), .min = 1, .max = 65535,
+	{"MIN_CONNS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(min_conns, TOLD), .min = 1, .max = 65535,
 		.initial = "30",
 		.doc = "Connections that make a worker busy enough: when all are, one more is "
 		       "started."},
-	{"MAX_CONNS", "MAX_CONNECTIONS", SCHEMA_NUMBER, DEFAULTS, OF(max_conns), .min = 1,
+	{"MAX_CONNS", "MAX_CONNECTIONS", SCHEMA_NUMBER, DEFAULTS, OF(max_conns, WORKERS), .min = 1,
 		.max = 65535, .initial = "50",
 		.doc = "Connections that one worker may serve at the same time."},
-	{"MAX_LIFE_CONNS", NULL, SCHEMA_COUNT, DEFAULTS, OF(max_life_conns), .max = INT64_MAX,
+	{"MAX_LIFE_CONNS", NULL, SCHEMA_COUNT, DEFAULTS, OF(max_life_conns, LIMITS), .max = INT64_MAX,
 		.initial = "10000", .initial_inetd = "0",
 		.doc = "Connections after which a worker retires; 0 = no limit."},
-	{"MAX_LIFE_TIME", NULL, SCHEMA_TIME, DEFAULTS, OF(max_life_ms), ANY_TIME, .initial = "1d",
+	{"MAX_LIFE_TIME", NULL, SCHEMA_TIME, DEFAULTS, OF(max_life_ms, LIMITS), ANY_TIME, .initial = "1d",
 		.initial_inetd = "0", .doc = "Age at which a worker retires; 0 = no limit."},
-	{"MAX_IDLE_TIME", NULL, SCHEMA_TIME, DEFAULTS, OF(max_idle_ms), ANY_TIME, .initial = "10m",
+	{"MAX_IDLE_TIME", NULL, SCHEMA_TIME, DEFAULTS, OF(max_idle_ms, LIMITS), ANY_TIME, .initial = "10m",
 		.initial_inetd = "0",
 		.doc = "Time without a connection after which a worker above MIN_PROCS retires; 0 "
 		       "= no limit."},
-	{"MAX_SHUTDOWN", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_shutdown), .min = 1, .max = 16384,
+	{"MAX_SHUTDOWN", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_shutdown, LIMITS), .min = 1, .max = 16384,
 		.initial = "2",
 		.doc = "Workers of the service that may be retiring at the same time."},
 	/* Measured with 4 workers, cost per short connection at 64 and 512 at a time: 2 unread offers
 	 * 0.88 and 0.84, 5: 0.71 and 0.67, 8: 0.65 and 0.63, 16: 0.63 and 0.59, 32: 0.62 and 0.57, 64:
 	 * 0.59 and 0.59, 128: 0.61 and 0.58; below 64 bursts met the limit and were held. */
-	{"MAX_HANDOFFS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_handoffs), .min = 1, .max = 200,
+	{"MAX_HANDOFFS", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_handoffs, LIMITS), .min = 1, .max = 200,
 		.initial = "64",
 		.doc = "Connections that may be offered to a worker before it has read them."},
-	{"START_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(start_ms), .min = 1, ANY_TIME,
+	{"START_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(start_ms, LIMITS), .min = 1, ANY_TIME,
 		.initial = "30s",
 		.doc = "Time from start to ready, and time in which a worker whose unread connections "
 		       "were taken back must read again; who needs longer is killed."},
-	{"HANDOFF_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(handoff_ms), .min = 1, ANY_TIME,
+	{"HANDOFF_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(handoff_ms, LIMITS), .min = 1, ANY_TIME,
 		.initial = "1s",
 		.doc = "Time after which an offer that the worker has not read goes to another "
 		       "one."},
-	{"DRAIN_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(drain_ms), ANY_TIME, .initial = "0",
+	{"DRAIN_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(drain_ms, LIMITS), ANY_TIME, .initial = "0",
 		.doc = "Time that a retiring worker has to finish its connections; 0 = as long as "
 		       "they last."},
-	{"SHUTDOWN_TIMEOUT", NULL, SCHEMA_TIME, BOTH, OF(shutdown_ms), TOP(shutdown_ms), ANY_TIME,
-		.initial = "60s",
+	{"SHUTDOWN_TIMEOUT", NULL, SCHEMA_TIME, BOTH, OF(shutdown_ms, LIMITS),
+		TOP(shutdown_ms, LIMITS), ANY_TIME, .initial = "60s",
 		.doc = "Time that connections have to end when an operator shuts down."},
-	{"KILL_TIMEOUT", NULL, SCHEMA_TIME, BOTH, OF(kill_ms), TOP(kill_ms), .min = 1, ANY_TIME,
-		.initial = "10s",
+	{"KILL_TIMEOUT", NULL, SCHEMA_TIME, BOTH, OF(kill_ms, TOLD), TOP(kill_ms, LIMITS), .min = 1,
+		ANY_TIME, .initial = "10s",
 		.doc = "Time between TERM and KILL for a worker whose deadline has passed."},
-	{"CONNECTION_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(connection_ms), ANY_TIME,
+	{"CONNECTION_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(connection_ms, TOLD), ANY_TIME,
 		.initial = "0",
 		.doc = "Time that one connection of a COMMAND may last; 0 = no limit."},
-	{"MAX_CONNS_PER_SOURCE", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_conns_per_source),
+	{"MAX_CONNS_PER_SOURCE", NULL, SCHEMA_NUMBER, DEFAULTS, OF(max_conns_per_source, LIMITS),
 		.max = INT32_MAX, .initial = "0",
 		.doc = "Connections that one client network may hold; 0 = no limit."},
-	{"SOURCE_PREFIX", NULL, SCHEMA_PREFIX_BITS, DEFAULTS, OF(source_prefix4),
+	{"SOURCE_PREFIX", NULL, SCHEMA_PREFIX_BITS, DEFAULTS, OF(source_prefix4, LIMITS),
 		.initial = "32/64",
 		.doc = "How many leading bits make a client network: of IPv4, slash, of IPv6."},
-	{"EXEMPT_SOURCES", NULL, SCHEMA_SOURCES, DEFAULTS, OF(exempt_sources),
+	{"EXEMPT_SOURCES", NULL, SCHEMA_SOURCES, DEFAULTS, OF(exempt_sources, LIMITS),
 		.doc = "Addresses or networks (192.0.2.0/24) that MAX_CONNS_PER_SOURCE does not "
 		       "count."},
 
 	/* listening */
-	{"PORT", "TCP_PORTS", SCHEMA_PORTS, SERVICE, OF(listeners),
+	{"PORT", "TCP_PORTS", SCHEMA_PORTS, SERVICE, OF(listeners, LISTENERS | SCHEMA_TOLD),
 		.doc = "Where the service listens; 0 disables the service."},
 	{"INTERFACE_ADDRESS", NULL, SCHEMA_ADDRESSES, DEFAULTS,
 		.doc = "Addresses that a bare port number listens on; default: all of IPv4 and "
 		       "IPv6."},
-	{"BACKLOG", NULL, SCHEMA_NUMBER, DEFAULTS, OF(backlog), .min = 1, .max = INT32_MAX,
+	{"BACKLOG", NULL, SCHEMA_NUMBER, DEFAULTS, OF(backlog, BACKLOG), .min = 1, .max = INT32_MAX,
 		.doc = "Clients that may wait in the kernel; default: MAX_PROCS x MAX_CONNS, at "
 		       "least 5."},
-	{"SOCKET_MODE", NULL, SCHEMA_MODE, DEFAULTS, OF(socket_mode), .max = 0777,
+	{"SOCKET_MODE", NULL, SCHEMA_MODE, DEFAULTS, OF(socket_mode, SOCKETS), .max = 0777,
 		.initial = "0660", .doc = "Mode of unix sockets, in octal."},
-	{"SOCKET_USER", NULL, SCHEMA_USER, DEFAULTS, OF(socket_uid),
+	{"SOCKET_USER", NULL, SCHEMA_USER, DEFAULTS, OF(socket_uid, SOCKETS),
 		.doc = "Owner of unix sockets; default: who runs the supervisor."},
-	{"SOCKET_GROUP", NULL, SCHEMA_GROUP, DEFAULTS, OF(socket_gid),
+	{"SOCKET_GROUP", NULL, SCHEMA_GROUP, DEFAULTS, OF(socket_gid, SOCKETS),
 		.doc = "Group of unix sockets; default: that of the supervisor."},
 
 	/* the worker process */
-	{"IMAGE", NULL, SCHEMA_IMAGE, SERVICE, OF(image),
+	{"IMAGE", NULL, SCHEMA_IMAGE, SERVICE, OF(image, WORKERS),
 		.doc = "The worker's program; without a slash it is looked up in WORKER_DIR."},
-	{"COMMAND", NULL, SCHEMA_COMMAND, SERVICE, OF(command),
+	{"COMMAND", NULL, SCHEMA_COMMAND, SERVICE, OF(command, WORKERS),
 		.doc = "A command line run for each connection by dispatcher-exec, as inetd does; "
 		       "no shell."},
-	{"PARAMETER", NULL, SCHEMA_PAIRS, DEFAULTS, OF(parameters),
+	{"PARAMETER", NULL, SCHEMA_PAIRS, DEFAULTS, OF(parameters, WORKERS),
 		.doc = "NAME=VALUE for the worker, one a line."},
-	{"LOGFILE", "LOGFILENAME", SCHEMA_LOGFILE, APART, OF(logfile), TOP(logfile),
+	{"LOGFILE", "LOGFILENAME", SCHEMA_LOGFILE, APART, OF(logfile, LOGS), TOP(logfile, LOGS),
 		.doc = "Where output goes: stderr, syslog or a file (%s = host name); default: the "
 		       "dispatcher's, whose default is stderr."},
-	{"LOG_CONNECTIONS", NULL, SCHEMA_BOOL, DEFAULTS, OF(log_connections), .initial = "0",
+	{"LOG_CONNECTIONS", NULL, SCHEMA_BOOL, DEFAULTS, OF(log_connections, LIMITS), .initial = "0",
 		.doc = "1: one line per connection at its end."},
-	{"STACKSIZE", NULL, SCHEMA_SIZE, DEFAULTS, OF(stacksize), ANY_SIZE, .initial = "0",
+	{"STACKSIZE", NULL, SCHEMA_SIZE, DEFAULTS, OF(stacksize, WORKERS), ANY_SIZE, .initial = "0",
 		.doc = "Stack of each thread of a worker; 0 = the system's default."},
-	{"USER", NULL, SCHEMA_RUN_USER, APART, OF(uid), TOP(uid),
+	{"USER", NULL, SCHEMA_RUN_USER, APART, OF(uid, WORKERS), TOP(uid, RESTART),
 		.doc = "Who the workers run as; default: nobody. In [SERVICE=DISPATCHER]: the "
 		       "acceptor; "
 		       "default: dispatcher, or daemon where there is none."},
-	{"GROUP", NULL, SCHEMA_RUN_GROUP, APART, OF(gid), TOP(gid),
+	{"GROUP", NULL, SCHEMA_RUN_GROUP, APART, OF(gid, WORKERS), TOP(gid, RESTART),
 		.doc = "Their group; default: that of USER."},
-	{"SUPPLEMENTARY_GROUPS", NULL, SCHEMA_RUN_GROUPS, DEFAULTS, OF(groups),
+	{"SUPPLEMENTARY_GROUPS", NULL, SCHEMA_RUN_GROUPS, DEFAULTS, OF(groups, WORKERS),
 		.doc = "Their other groups; default: those of USER; empty: none."},
-	{"ENVIRONMENT", NULL, SCHEMA_VARIABLES, DEFAULTS, OF(environment),
+	{"ENVIRONMENT", NULL, SCHEMA_VARIABLES, DEFAULTS, OF(environment, WORKERS),
 		.doc = "NAME=VALUE for the worker's environment, one a line."},
-	{"WORKING_DIRECTORY", NULL, SCHEMA_PATH, DEFAULTS, OF(working_directory), .initial = "/",
+	{"WORKING_DIRECTORY", NULL, SCHEMA_PATH, DEFAULTS, OF(working_directory, WORKERS), .initial = "/",
 		.doc = "Where the worker starts."},
-	{"UMASK", NULL, SCHEMA_MODE, DEFAULTS, OF(umask), .max = 0777, .initial = "022",
+	{"UMASK", NULL, SCHEMA_MODE, DEFAULTS, OF(umask, WORKERS), .max = 0777, .initial = "022",
 		.doc = "The worker's umask, in octal."},
-	{"NICE", NULL, SCHEMA_NICE, DEFAULTS, OF(nice), .initial = "0",
+	{"NICE", NULL, SCHEMA_NICE, DEFAULTS, OF(nice, WORKERS), .initial = "0",
 		.doc = "The worker's nice value, -20 to 19."},
-	{"SCHED_BATCH", NULL, SCHEMA_BOOL, DEFAULTS, OF(sched_batch), .initial = "1",
+	{"SCHED_BATCH", NULL, SCHEMA_BOOL, DEFAULTS, OF(sched_batch, WORKERS), .initial = "1",
 		.doc = "1: a worker that gets a connection or data does not interrupt who computes on "
 		       "its CPU, but runs when its turn comes (sched(7), SCHED_BATCH): more "
 		       "connections a second when the CPUs are busy, no difference when one is idle. "
@@ -168,29 +171,29 @@ static const struct schema_option options[] = {
 		.max = 1u << 30, .doc = "Queued signals of the worker's user."},
 	{"LIMIT_STACK", NULL, SCHEMA_RLIMIT_SIZE, DEFAULTS, LIMIT(RLIMIT_STACK), .min = 65536,
 		ANY_SIZE, .doc = "Stack of a worker's main thread."},
-	{"ENABLE", NULL, SCHEMA_BOOL, SERVICE, OF(enabled), .initial = "1",
+	{"ENABLE", NULL, SCHEMA_BOOL, SERVICE, OF(enabled, ENABLED), .initial = "1",
 		.doc = "0: the service is not started."},
-	{"DEBUG", NULL, SCHEMA_MASK, BOTH, OF(debug), TOP(debug), .initial = "0",
+	{"DEBUG", NULL, SCHEMA_MASK, BOTH, OF(debug, TOLD), TOP(debug, LIMITS), .initial = "0",
 		.doc = "Mask of debug topics; -1 = all."},
 
 	/* the dispatcher itself */
-	{"RUN_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(run_dir),
+	{"RUN_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(run_dir, RESTART),
 		.doc = "Directory of lock, pid file and control socket; default: /run/dispatcher; "
 		       "without "
 		       "root $XDG_RUNTIME_DIR/dispatcher or /tmp/dispatcher-UID."},
-	{"STATE_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(state_dir),
+	{"STATE_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(state_dir, RESTART),
 		.doc = "Directory of what must outlive a reboot; default: /var/lib/dispatcher; "
 		       "without root "
 		       "state in RUN_DIR."},
-	{"CONTROL_SOCKET", NULL, SCHEMA_PATH, DISPATCHER, TOP(control_socket),
+	{"CONTROL_SOCKET", NULL, SCHEMA_PATH, DISPATCHER, TOP(control_socket, RESTART),
 		.doc = "The socket of dispatcherctl; default: control in RUN_DIR."},
-	{"ADMIN_GROUP", NULL, SCHEMA_GROUP, DISPATCHER, TOP(admin_gid),
+	{"ADMIN_GROUP", NULL, SCHEMA_GROUP, DISPATCHER, TOP(admin_gid, CONTROL),
 		.doc = "Group whose members may use dispatcherctl beside root; default: none."},
-	{"WORKER_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(worker_dir),
+	{"WORKER_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(worker_dir, BY_OTHERS),
 		.doc = "Directory of worker programs, IMTA_BIN: and PMDF_EXE:; default: that of "
 		       "the "
 		       "installation, or of the build tree when run from it."},
-	{"LOG_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(log_dir),
+	{"LOG_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(log_dir, BY_OTHERS),
 		.doc = "IMTA_LOG: and PMDF_LOG:; default: /var/log/dispatcher; without root "
 		       "RUN_DIR."},
 

@@ -51,6 +51,21 @@ enum schema_scope {
 	SCHEMA_IN_SERVICE = 8,
 };
 
+/* What it takes until a changed value is in force. */
+enum schema_change {
+	SCHEMA_BY_OTHERS = 0,	/* nothing: it shows in other options' values */
+	SCHEMA_LIMITS = 1,	/* numbers that supervisor and acceptor go by: theirs at once */
+	SCHEMA_TOLD = 2,	/* numbers that living workers must hear of too (MSG_LIMITS) */
+	SCHEMA_WORKERS = 4,	/* only a new process has it: the workers are to be replaced */
+	SCHEMA_LISTENERS = 8,	/* listeners come or go */
+	SCHEMA_BACKLOG = 16,	/* listen(2) again on the same sockets */
+	SCHEMA_SOCKETS = 32,	/* owner and mode of unix sockets that stay */
+	SCHEMA_LOGS = 64,	/* another log file for whatever is written from now on */
+	SCHEMA_ENABLED = 128,	/* the whole service opens or closes */
+	SCHEMA_CONTROL = 256,	/* who may use the control socket */
+	SCHEMA_RESTART = 512,	/* cannot change while the dispatcher runs */
+};
+
 struct schema_option {
 	const char *name;
 	const char *aliases; /* space-separated, or NULL */
@@ -58,6 +73,8 @@ struct schema_option {
 	unsigned scope;            /* of enum schema_scope */
 	uint32_t service_at;       /* offset in struct service_settings, 0 = nowhere */
 	uint32_t dispatcher_at;    /* offset in struct settings, 0 = nowhere */
+	unsigned change;           /* enum schema_change: what a service needs when it changes */
+	unsigned own_change;       /* the same of the dispatcher itself */
 	uint64_t min, max;         /* inclusive, in the unit of the stored value; max 0: any */
 	const char *initial;       /* default as text, NULL: derived or none; says the doc line */
 	const char *initial_inetd; /* default of an adapted service, when it differs */

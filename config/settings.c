@@ -3,6 +3,8 @@
 #include "config/settings.h"
 #include "common/base.h"
 
+#include <string.h>
+
 const char *settings_text(const struct settings *s, uint32_t at)
 {
 	return at ? (const char *)s + at : NULL;
@@ -23,6 +25,14 @@ const struct settings_listener *settings_listeners(
 	const struct settings *s, const struct service_settings *svc)
 {
 	return settings_list_data(s, svc->listeners);
+}
+
+bool settings_same_listener(const struct settings *a, const struct settings_listener *one,
+	const struct settings *b, const struct settings_listener *other)
+{
+	return addr_equal(&one->addr, &other->addr) &&
+	       (one->addr.family != AF_UNIX ||
+		       !strcmp(settings_text(a, one->path), settings_text(b, other->path)));
 }
 
 const char *settings_list_text(const struct settings *s, struct settings_list list, uint32_t index)

@@ -109,12 +109,21 @@ const char *settings_text(const struct settings *s, uint32_t at);
 const struct service_settings *settings_service(const struct settings *s, uint32_t index);
 const struct settings_listener *settings_listeners(const struct settings *s,
 	const struct service_settings *svc);
+/* Whether two listeners, each of its own block, have the same address. */
+bool settings_same_listener(const struct settings *a, const struct settings_listener *one,
+	const struct settings *b, const struct settings_listener *other);
 const char *settings_list_text(const struct settings *s, struct settings_list list, uint32_t index);
 const void *settings_list_data(const struct settings *s, struct settings_list list);
 
 /* Numbers that follow from a service's limits; all processes size their tables by these. */
 uint32_t settings_worker_slots(const struct service_settings *svc); /* processes that may exist at once */
 uint32_t settings_conn_slots(const struct service_settings *svc);   /* connections that may be open */
+
+/* Prints one option of a service (NULL: of the dispatcher itself) as OPTION=value lines; prints nothing
+ * where there is none. */
+struct schema_option;
+void settings_print_option(const struct settings *s, const struct service_settings *svc,
+	const struct schema_option *option, FILE *out);
 
 /* Prints what is in force as OPTION=value lines that dispatcher.cnf would accept, of one service
  * (name in any case) or, with NULL, of all. 0 or -ENOENT (no such service). */
