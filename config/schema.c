@@ -72,6 +72,12 @@ static const struct schema_option options[] = {
 		.initial = "1s",
 		.doc = "Time after which an offer that the worker has not read goes to another "
 		       "one."},
+	{"HANG_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(hang_ms, LIMITS), ANY_TIME, .initial = "0",
+		.doc = "Time without any progress after which a worker that has connections counts as "
+		       "hung and is ended; 0 = never."},
+	{"MAX_MEMORY", NULL, SCHEMA_SIZE, DEFAULTS, OF(max_memory, LIMITS), ANY_SIZE, .initial = "0",
+		.doc = "Memory above which a worker retires as soon as it has little to do; 0 = no "
+		       "limit."},
 	{"DRAIN_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(drain_ms, LIMITS), ANY_TIME, .initial = "0",
 		.doc = "Time that a retiring worker has to finish its connections; 0 = as long as "
 		       "they last."},
@@ -189,6 +195,8 @@ static const struct schema_option options[] = {
 		.doc = "The socket of dispatcherctl; default: control in RUN_DIR."},
 	{"ADMIN_GROUP", NULL, SCHEMA_GROUP, DISPATCHER, TOP(admin_gid, CONTROL),
 		.doc = "Group whose members may use dispatcherctl beside root; default: none."},
+	{"STATUS_GROUP", NULL, SCHEMA_GROUP, DISPATCHER, TOP(status_gid, CONTROL),
+		.doc = "Group whose members may ask for the status, and nothing else; default: none."},
 	{"WORKER_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(worker_dir, BY_OTHERS),
 		.doc = "Directory of worker programs, IMTA_BIN: and PMDF_EXE:; default: that of "
 		       "the "

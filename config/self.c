@@ -54,7 +54,7 @@ static void check_control(struct build *b, const struct scope *s, const struct s
 
 void self_build(struct build *b, const struct scope *s, struct settings *ret_head)
 {
-	struct settings head = {.admin_gid = SETTINGS_NO_ID};
+	struct settings head = {.admin_gid = SETTINGS_NO_ID, .status_gid = SETTINGS_NO_ID};
 
 	set_directories(b, s, &head);
 	for (unsigned i = 0; i < schema_count(); i++) {

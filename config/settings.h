@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define SETTINGS_MAGIC 0x44535031u /* "DSP1": changes with the layout */
+#define SETTINGS_MAGIC 0x44535032u /* "DSP2": changes with the layout */
 #define SETTINGS_HASH_BYTES 17	   /* 16 hex digits and NUL */
 #define SETTINGS_NO_ID UINT32_MAX  /* of user and group ids: not said */
 #define SETTINGS_LIMITS 16	   /* as RLIM_NLIMITS */
@@ -56,7 +56,8 @@ struct service_settings {
 	uint32_t min_procs, max_procs, min_conns, max_conns, max_shutdown, max_handoffs;
 	uint64_t max_life_conns;
 	uint64_t max_life_ms, max_idle_ms;
-	uint64_t start_ms, handoff_ms, drain_ms, shutdown_ms, kill_ms, connection_ms;
+	uint64_t start_ms, handoff_ms, hang_ms, drain_ms, shutdown_ms, kill_ms, connection_ms;
+	uint64_t max_memory; /* bytes */
 	uint32_t max_conns_per_source, source_prefix4, source_prefix6;
 	struct settings_list exempt_sources; /* of struct settings_prefix */
 
@@ -87,7 +88,7 @@ struct settings {
 
 	/* texts */
 	uint32_t config_file, run_dir, state_dir, control_socket, worker_dir, log_dir, logfile;
-	uint32_t admin_gid;	/* SETTINGS_NO_ID: none */
+	uint32_t admin_gid, status_gid; /* SETTINGS_NO_ID: none */
 	uint32_t uid, gid;	/* the acceptor's; SETTINGS_NO_ID without root */
 	uint32_t debug;
 	uint64_t shutdown_ms, kill_ms;
