@@ -83,7 +83,7 @@ static void starved(struct service *svc, uint64_t now_ms)
 static int accept_one(struct service *svc, struct listener *l, struct msg_conn *ret_offer, int *ret_fd,
 	uint64_t now_ms)
 {
-	int answer = listener_accept(l, ret_fd, &ret_offer->peer);
+	int answer = listener_accept(l, ret_fd, &ret_offer->peer), none = 0;
 
 	if (answer == LISTENER_STARVED)
 		starved(svc, now_ms);
@@ -97,7 +97,7 @@ static int accept_one(struct service *svc, struct listener *l, struct msg_conn *
 		return 0;
 	}
 	if (svc->state == LINK_CLOSING) /* the filter that turns new clients away is inherited */
-		setsockopt(*ret_fd, SOL_SOCKET, SO_DETACH_FILTER, NULL, 0);
+		setsockopt(*ret_fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
 	ret_offer->slot = conns_open(&svc->conns);
 	ret_offer->listener = l->index;
 	ret_offer->accepted_ms = now_ms;
