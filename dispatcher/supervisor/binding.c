@@ -2,6 +2,7 @@
  * 0.0.0.0 and [::] are two listeners whatever bindv6only says. */
 #include "dispatcher/supervisor/binding.h"
 #include "common/base.h"
+#include "dispatcher/supervisor/adopted.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -47,13 +48,36 @@ static int open_tcp(struct binding *b, int backlog)
 	return fd;
 }
 
-int binding_open(struct binding *b, const struct settings *s, const struct service_settings *svc,
-	const struct settings_listener *listener)
+static int adopt(struct binding *b, int fd, int backlog)
 {
+	OWNS_FD int owned = fd;
+	int bad;
+
+	if (!b->path && listen(fd, backlog) < 0)
+		return -errno;
+	bad = b->path ? unixsock_adopt(&b->sock, b->path, fd, !b->lent, backlog) : 0;
+	if (!bad)
+		b->sock.fd = base_steal_fd(&owned);
+	return bad;
+}
+
+int binding_open(struct binding *b, struct adopted *adopted, const struct settings *s,
+	const struct service_settings *svc, const struct settings_listener *listener)
+{
+	enum adopted_origin origin = ADOPTED_LEFT;
+	int fd;
+
 	*b = (struct binding){.listener = listener, .sock.fd = -1};
-	if (listener->addr.family != AF_UNIX)
+	if (listener->addr.family == AF_UNIX)
+		b->path = settings_text(s, listener->path);
+	fd = adopted ? adopted_take(adopted, &listener->addr, b->path, &origin) : -1;
+	b->lent = fd >= 0 && origin == ADOPTED_LENT;
+	if (fd >= 0)
+		return adopt(b, fd, (int)svc->backlog);
+	if (adopted && adopted_covers(adopted, &listener->addr))
+		return BINDING_COVERED;
+	if (!b->path)
 		return open_tcp(b, (int)svc->backlog);
-	b->path = settings_text(s, listener->path);
 	return unixsock_open(&b->sock, b->path, UNIXSOCK_DEAD, svc->socket_mode, svc->socket_uid,
 		svc->socket_gid, (int)svc->backlog);
 }
@@ -78,7 +102,7 @@ static void drop_new_syns(int fd)
 
 void binding_stop(struct binding *b)
 {
-	if (b->sock.fd < 0)
+	if (b->sock.fd < 0 || b->lent)
 		return;
 	if (b->path)
 		unixsock_unlink(&b->sock, b->path);

@@ -7,22 +7,27 @@
 
 #include <stdbool.h>
 
+struct adopted;
+
 struct binding {
 	const struct settings_listener *listener;
 	const char *path; /* of a unix listener, else NULL */
+	bool lent;	  /* whoever started us has it, too */
 	struct unixsock sock;
 };
 
 enum binding_answer {
 	BINDING_SKIPPED = 1, /* a wildcard of an address family that this host has not */
+	BINDING_COVERED = 2, /* a socket that was lent to us takes these clients, too */
 };
 
-/* 0, BINDING_SKIPPED or -errno. */
-int binding_open(struct binding *b, const struct settings *s, const struct service_settings *svc,
-	const struct settings_listener *listener);
+/* adopted may be NULL. 0, an answer above or -errno. */
+int binding_open(struct binding *b, struct adopted *adopted, const struct settings *s,
+	const struct service_settings *svc, const struct settings_listener *listener);
 
 /* No new client gets in; who waits already is still accepted. A TCP listener drops new SYNs (their
- * clients try again), a unix path is removed. */
+ * clients try again), a unix path is removed. One that was lent stays as it is: its clients wait for
+ * whoever is started with it next. */
 void binding_stop(struct binding *b);
 void binding_close(struct binding *b);
 

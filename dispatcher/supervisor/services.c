@@ -10,6 +10,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/supervisor/adopted.h"
 #include "dispatcher/supervisor/binding.h"
 #include "dispatcher/supervisor/outlet.h"
 #include "dispatcher/supervisor/watch.h"
@@ -39,6 +40,7 @@ struct service {
 struct services {
 	const struct settings *settings;
 	struct outlet *outlet;
+	struct adopted *adopted;
 	uint32_t count;
 	struct service services[];
 };
@@ -157,7 +159,7 @@ static bool open_listener(struct service *svc, uint32_t index)
 {
 	const struct settings *s = svc->all->settings;
 	const struct settings_listener *l = &settings_listeners(s, svc->settings)[index];
-	int answer = binding_open(&svc->bindings[index], s, svc->settings, l);
+	int answer = binding_open(&svc->bindings[index], svc->all->adopted, s, svc->settings, l);
 	char why[LINK_TEXT_BYTES];
 	pid_t owner = 0;
 
@@ -181,7 +183,8 @@ static void log_listeners(const struct service *svc)
 
 		if (svc->bindings[i].sock.fd >= 0)
 			log_event(EV_SERVICE_OPEN, "service=%s listener=%s", svc->name, name);
-		else
+		else if (!svc->all->adopted || !adopted_covers(svc->all->adopted,
+				 &svc->bindings[i].listener->addr))
 			log_event(EV_CONFIG_WARNING,
 				"text=\"service %s: %s left out: this host has no such address family\"",
 				svc->name, name);
@@ -233,7 +236,7 @@ static int service_init(struct service *svc, struct services *all, uint32_t inde
 }
 
 int services_new(struct uv_loop_s *loop, const struct settings *s, struct outlet *outlet,
-	struct services **ret_services)
+	struct adopted *adopted, struct services **ret_services)
 {
 	uint32_t count = s->services.count;
 	struct services *all = calloc(1, sizeof(*all) + count * sizeof(all->services[0]));
@@ -243,6 +246,7 @@ int services_new(struct uv_loop_s *loop, const struct settings *s, struct outlet
 		return -ENOMEM;
 	all->settings = s;
 	all->outlet = outlet;
+	all->adopted = adopted;
 	for (uint32_t i = 0; !bad && i < count; i++) {
 		all->count++;
 		bad = service_init(&all->services[i], all, i, loop);

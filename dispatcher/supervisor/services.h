@@ -7,12 +7,14 @@
 
 #include <stdbool.h>
 
+struct adopted;
 struct outlet;
 struct services;
 struct uv_loop_s;
 
+/* adopted: where listeners are looked for before they are bound; NULL for nowhere. */
 int services_new(struct uv_loop_s *loop, const struct settings *s, struct outlet *outlet,
-	struct services **ret_services);
+	struct adopted *adopted, struct services **ret_services);
 struct services *services_free(struct services *all); /* closes every listener; returns NULL */
 
 /* Opens every enabled service; what cannot be opened is FAILED and tried again every 5 s. */

@@ -31,6 +31,7 @@ struct sv {
 	struct children *children;
 	struct logs *logs;
 	struct baton *baton;
+	struct adopted *adopted; /* listeners that came from elsewhere */
 	struct services *services;
 	struct workers *workers;
 	struct thefts *thefts;

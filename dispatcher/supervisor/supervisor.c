@@ -7,8 +7,10 @@
 #include "common/ledger.h"
 #include "common/log.h"
 #include "common/page.h"
+#include "dispatcher/supervisor/adopted.h"
 #include "dispatcher/supervisor/baton.h"
 #include "dispatcher/supervisor/child.h"
+#include "dispatcher/supervisor/inherited.h"
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
@@ -154,6 +156,22 @@ static int take_rundir(struct sv *sv)
 	else if (answer)
 		fprintf(stderr, "dispatcher: %s: %s\n", what, strerror(-answer));
 	return answer ? -1 : 0;
+}
+
+/* Before anything else is opened. */
+static int adopt_inherited(struct sv *sv)
+{
+	int answer;
+
+	sv->adopted = adopted_new();
+	if (!sv->adopted)
+		return -ENOMEM;
+	answer = inherited_collect(sv->adopted);
+	if (answer == INHERITED_WRONG)
+		log_event(EV_CONFIG_WARNING,
+			"text=\"LISTEN_FDS is no number from 1 to %d: no inherited listeners\"",
+			INHERITED_MAX);
+	return MIN(answer, 0);
 }
 
 /* --- shared memory --- */
@@ -302,7 +320,8 @@ static int make_parts(struct sv *sv, const struct supervisor_options *options)
 	if (!bad)
 		bad = make_baton(sv, options);
 	if (!bad)
-		bad = services_new(&sv->loop, sv->settings, baton_outlet(sv->baton), &sv->services);
+		bad = services_new(&sv->loop, sv->settings, baton_outlet(sv->baton), sv->adopted,
+			&sv->services);
 	if (!bad)
 		bad = make_workers(sv);
 	if (!bad)
@@ -356,6 +375,7 @@ static int run(struct sv *sv, const struct supervisor_options *options)
 		log_to(logs_own_fd(sv->logs));
 		log_event(EV_START, "version=%s pid=%d config=%s", VERSION, getpid(),
 			log_quote(settings_text(sv->settings, sv->settings->config_file), quoted));
+		adopted_match(sv->adopted, sv->settings);
 		services_open(sv->services);
 		baton_start(sv->baton);
 		uv_run(&sv->loop, UV_RUN_DEFAULT);
@@ -372,10 +392,17 @@ int supervisor_main(const struct supervisor_options *options)
 		.bells_readonly_fd = -1,
 		.started_ms = clock_mono_ms(),
 		.started_wall_ms = clock_wall_ms()};
-	int status = read_config(&sv, options->config);
+	int status, bad = adopt_inherited(&sv);
 
-	if (status)
+	if (bad) {
+		fprintf(stderr, "dispatcher: cannot start: %s\n", strerror(-bad));
+		return SUPERVISOR_FAILED;
+	}
+	status = read_config(&sv, options->config);
+	if (status) {
+		adopted_free(sv.adopted);
 		return status;
+	}
 	log_set_debug(sv.settings->debug);
 	settle_process(&sv);
 	status = SUPERVISOR_FAILED;
@@ -383,6 +410,7 @@ int supervisor_main(const struct supervisor_options *options)
 		status = run(&sv, options);
 		rundir_close(&sv.rundir);
 	}
+	adopted_free(sv.adopted);
 	munmap((void *)sv.settings, sv.settings->bytes);
 	base_close(&sv.config.fd);
 	return status;

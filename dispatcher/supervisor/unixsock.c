@@ -77,7 +77,7 @@ static int place(struct unixsock *s, int fd, const char *path, uint32_t mode, ui
 	uint32_t gid, int backlog)
 {
 	struct sockaddr_un sa;
-	int bad = set_path(&sa, path, ".new");
+	int bad = set_path(&sa, path, UNIXSOCK_BOUND_AS);
 
 	if (!bad)
 		bad = bind_as(fd, &sa, mode);
@@ -109,6 +109,23 @@ int unixsock_open(struct unixsock *s, const char *path, enum unixsock_former for
 	if (!bad)
 		s->fd = base_steal_fd(&fd);
 	return bad;
+}
+
+int unixsock_adopt(struct unixsock *s, const char *path, int fd, bool is_ours, int backlog)
+{
+	struct stat st;
+
+	*s = (struct unixsock){.fd = -1};
+	if (is_ours && lstat(path, &st) < 0)
+		return -errno;
+	if (listen(fd, backlog) < 0)
+		return -errno;
+	if (is_ours) {
+		s->dev = st.st_dev;
+		s->ino = st.st_ino;
+	}
+	s->fd = fd;
+	return 0;
 }
 
 void unixsock_unlink(struct unixsock *s, const char *path)

@@ -3,8 +3,11 @@
 #ifndef SUPERVISOR_UNIXSOCK_H
 #define SUPERVISOR_UNIXSOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#define UNIXSOCK_BOUND_AS ".new" /* behind the path: the name that a socket was bound by */
 
 struct unixsock {
 	int fd; /* -1: none */
@@ -22,6 +25,9 @@ enum unixsock_former {
  * stands there that is no socket; -ENAMETOOLONG; or another -errno. */
 int unixsock_open(struct unixsock *s, const char *path, enum unixsock_former former, uint32_t mode,
 	uint32_t uid, uint32_t gid, int backlog);
+/* One that listens already, owned by the caller. is_ours: the path is removed with it. 0 or -errno, and
+ * then the caller still owns fd. */
+int unixsock_adopt(struct unixsock *s, const char *path, int fd, bool is_ours, int backlog);
 void unixsock_unlink(struct unixsock *s, const char *path); /* new clients find nothing; fd stays */
 void unixsock_close(struct unixsock *s, const char *path);
 

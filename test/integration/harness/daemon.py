@@ -32,6 +32,7 @@ class Daemon:
         self.log_path = directory / "output"
         self.control_path = directory / "run" / "control.sock"
         self.environment = environment or {}
+        self.prefix, self.pass_fds = [], []  # what starts it, and the descriptors that that one gets
         self.user = None  # who starts it, by number; None: who runs the tests
         self.expected_errors = []
         self.unsettled = set()  # services that cannot come to rest: their counts are not checked
@@ -55,8 +56,9 @@ class Daemon:
         environment = dict(os.environ, **self.environment)
         with open(self.log_path, "ab") as output:
             self.process = subprocess.Popen(
-                [self.stage.program("dispatcher"), "-c", self.config_path], stdin=subprocess.DEVNULL,
-                stdout=output, stderr=output, start_new_session=True, env=environment,
+                [*self.prefix, self.stage.program("dispatcher"), "-c", self.config_path],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                env=environment, pass_fds=self.pass_fds,
                 cwd=self.directory, user=self.user, group=self.user,
                 extra_groups=None if self.user is None else [])
         self.supervisor_pid = self.process.pid

@@ -153,7 +153,7 @@ static int bind_to(struct binding *b, const struct settings_listener *l)
 {
 	static const struct service_settings svc = {.backlog = 16};
 
-	return binding_open(b, &none, &svc, l);
+	return binding_open(b, NULL, &none, &svc, l);
 }
 
 static unsigned port_of(const struct binding *b)

@@ -1,0 +1,230 @@
+/* An entry is found by the address of the configured listener it is for, which is its own, or
+ * (named by who lent it) another. Of a lent one a duplicate is given away: who started us has it
+ * open as long as we live, so that no other could be bound when the service is opened again. */
+#include "dispatcher/supervisor/adopted.h"
+#include "common/base.h"
+#include "common/log.h"
+#include "config/settings.h"
+#include "dispatcher/supervisor/listening.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+
+struct entry {
+	struct entry *next;
+	int fd;
+	enum adopted_origin origin;
+	bool listens; /* it is what it should be */
+	struct listening own;
+	char name[ADOPTED_NAME_BYTES];
+	bool matched;
+	struct listening wanted; /* of the configured listener that it is for */
+};
+
+struct adopted {
+	struct entry *first, **last;
+};
+
+struct adopted *adopted_new(void)
+{
+	struct adopted *a = calloc(1, sizeof(*a));
+
+	if (a)
+		a->last = &a->first;
+	return a;
+}
+
+static void remove_entry(struct adopted *a, struct entry **at)
+{
+	struct entry *e = *at;
+
+	*at = e->next;
+	if (!e->next)
+		a->last = at;
+	base_close(&e->fd);
+	free(e);
+}
+
+struct adopted *adopted_free(struct adopted *a)
+{
+	while (a && a->first)
+		remove_entry(a, &a->first);
+	free(a);
+	return NULL;
+}
+
+/* A filter is left by one that was being given up when its supervisor died. */
+static bool prepare(int fd)
+{
+	int flags = fcntl(fd, F_GETFL), none = 0;
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return false;
+	/* One that is locked (socket(7), SO_LOCK_FILTER) may let nobody in. */
+	return setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) == 0 ||
+	       errno != EPERM;
+}
+
+int adopted_add_consume(struct adopted *a, int fd, enum adopted_origin origin, const char *name)
+{
+	OWNS_FD int owned = fd;
+	struct entry *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->fd = fd;
+	e->origin = origin;
+	e->listens = !listening_look(fd, &e->own) && prepare(fd);
+	snprintf(e->name, sizeof(e->name), "%s", name);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	base_steal_fd(&owned);
+	*a->last = e;
+	a->last = &e->next;
+	return 0;
+}
+
+/* --- matching --- */
+
+/* "smtp", or "smtp-587" for its listener on that port. */
+static bool is_named(const struct entry *e, const char *service, const struct settings_listener *l)
+{
+	char with_port[ADOPTED_NAME_BYTES];
+
+	snprintf(with_port, sizeof(with_port), "%.200s-%u", service, l->addr.port);
+	return strcasecmp(e->name, service) == 0 ||
+	       (l->addr.port && strcasecmp(e->name, with_port) == 0);
+}
+
+static void set_wanted(struct entry *e, const struct settings *s, const struct settings_listener *l)
+{
+	const char *path = settings_text(s, l->path);
+
+	e->matched = true;
+	e->wanted = (struct listening){.addr = l->addr};
+	snprintf(e->wanted.path, sizeof(e->wanted.path), "%s", path ? path : "");
+}
+
+static struct entry *find(const struct adopted *a, const struct addr *addr, const char *path)
+{
+	for (struct entry *e = a->first; e; e = e->next)
+		if (e->matched && listening_is(&e->wanted, addr, path))
+			return e;
+	return NULL;
+}
+
+static void match_address(struct adopted *a, const struct settings *s, const char *service,
+	const struct settings_listener *l)
+{
+	const char *path = settings_text(s, l->path);
+
+	for (struct entry *e = a->first; e && !find(a, &l->addr, path); e = e->next)
+		if (e->listens && !e->matched && listening_is(&e->own, &l->addr, path))
+			set_wanted(e, s, l);
+}
+
+static void match_name(struct adopted *a, const struct settings *s, const char *service,
+	const struct settings_listener *l)
+{
+	const char *path = settings_text(s, l->path);
+
+	for (struct entry *e = a->first; e && !find(a, &l->addr, path); e = e->next)
+		if (e->listens && !e->matched && *e->name && is_named(e, service, l))
+			set_wanted(e, s, l);
+}
+
+typedef void match_fn(struct adopted *a, const struct settings *s, const char *service,
+	const struct settings_listener *l);
+
+static void match_all(struct adopted *a, const struct settings *s, match_fn *match)
+{
+	for (uint32_t i = 0; i < s->services.count; i++) {
+		const struct service_settings *svc = settings_service(s, i);
+
+		for (uint32_t k = 0; svc->enabled && k < svc->listeners.count; k++)
+			match(a, s, settings_text(s, svc->name), &settings_listeners(s, svc)[k]);
+	}
+}
+
+static void tell(const struct entry *e)
+{
+	char text[LISTENING_TEXT_BYTES] = "", quoted[LOG_QUOTE_BYTES], name[LOG_QUOTE_BYTES];
+	const char *from = e->origin == ADOPTED_LENT ? "environment" : "former_acceptor";
+
+	if (e->listens)
+		listening_format(&e->own, text);
+	log_quote(e->listens ? text : "no listening stream socket", quoted);
+	if (e->matched)
+		log_event(EV_LISTENER_ADOPTED, "listener=%s from=%s", quoted, from);
+	else
+		log_event(EV_LISTENER_UNUSED, "listener=%s from=%s fd_name=%s", quoted, from,
+			log_quote(e->name, name));
+}
+
+void adopted_match(struct adopted *a, const struct settings *s)
+{
+	struct entry **at = &a->first;
+
+	match_all(a, s, match_address);
+	match_all(a, s, match_name);
+	while (*at) {
+		tell(*at);
+		if ((*at)->matched)
+			at = &(*at)->next;
+		else
+			remove_entry(a, at);
+	}
+}
+
+/* --- taking --- */
+
+static struct entry **place_of(struct adopted *a, const struct entry *e)
+{
+	struct entry **at = &a->first;
+
+	while (*at != e)
+		at = &(*at)->next;
+	return at;
+}
+
+int adopted_take(struct adopted *a, const struct addr *addr, const char *path,
+	enum adopted_origin *ret_origin)
+{
+	struct entry *e = find(a, addr, path);
+	int fd;
+
+	if (!e)
+		return -1;
+	*ret_origin = e->origin;
+	if (e->origin == ADOPTED_LENT)
+		return fcntl(e->fd, F_DUPFD_CLOEXEC, 0);
+	fd = base_steal_fd(&e->fd);
+	remove_entry(a, place_of(a, e));
+	return fd;
+}
+
+bool adopted_covers(const struct adopted *a, const struct addr *addr)
+{
+	static const struct addr none = {0};
+
+	if (addr->family != AF_INET || memcmp(addr->ip, none.ip, sizeof(none.ip)) != 0)
+		return false;
+	for (const struct entry *e = a->first; e; e = e->next)
+		if (e->matched && e->own.takes_ipv4 && e->own.addr.port == addr->port &&
+			memcmp(e->own.addr.ip, none.ip, sizeof(none.ip)) == 0)
+			return true;
+	return false;
+}
+
+void adopted_drop(struct adopted *a, enum adopted_origin origin)
+{
+	struct entry **at = &a->first;
+
+	while (*at) {
+		if ((*at)->origin == origin)
+			remove_entry(a, at);
+		else
+			at = &(*at)->next;
+	}
+}
