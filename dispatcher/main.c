@@ -5,6 +5,7 @@
 #include "dispatcher/acceptor/acceptor.h"
 #include "dispatcher/supervisor/logger.h"
 #include "dispatcher/supervisor/execstep.h"
+#include "dispatcher/supervisor/recorder.h"
 #include "dispatcher/supervisor/supervisor.h"
 #include "dispatcher/supervisor/thief.h"
 #include "dispatcher/supervisor/title.h"
@@ -45,6 +46,7 @@ static int be_acceptor(int argc, char **argv)
 static const struct role roles[] = {
 	{"acceptor", be_acceptor, true},
 	{"logger", logger_main, true},
+	{"recorder", recorder_main, false},
 	{"spawn", execstep_main, false},
 	{"thief", thief_main, false},
 };

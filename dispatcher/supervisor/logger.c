@@ -8,15 +8,18 @@
 #include "common/clock.h"
 #include "dispatcher/supervisor/logline.h"
 #include "dispatcher/supervisor/logsink.h"
+#include "dispatcher/supervisor/logtail.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #define TURN_BYTES 16384
 #define EVENTS 64
 #define HEAD_BYTES 256
+#define TURNS_BEFORE_TAIL 4
 
 struct source {
 	struct source *next, *prev;
@@ -26,6 +29,7 @@ struct source {
 	int32_t pid; /* 0: lines are complete already */
 	char label[LOG_LABEL_BYTES];
 	struct logline line;
+	struct logtail tail; /* of a worker */
 };
 
 struct logger {
@@ -87,6 +91,7 @@ static void worker_line(void *user, const char *text, size_t len)
 	at += logline_escape(text, len, lg->out + at);
 	lg->out[at++] = '\n';
 	logsink_write(&lg->sinks[s->sink], LOG_LEVEL_INFO, lg->out, at);
+	logtail_add(&s->tail, lg->out, at);
 }
 
 static logline_fn *line_fn(const struct source *s)
@@ -105,6 +110,7 @@ static void forget(struct source *s)
 	s->prev->next = s->next;
 	close(s->fd);
 	free(s->line.text);
+	logtail_deinit(&s->tail);
 	free(s);
 }
 
@@ -176,6 +182,32 @@ static void set_sink(struct logger *lg, const struct log_record *r, int fd)
 	logsink_set_consume(&lg->sinks[r->number], (enum log_sink_kind)r->kind, r->shared, fd);
 }
 
+static struct source *find_source(struct logger *lg, const struct log_record *r)
+{
+	for (struct source *s = lg->head.next; s != &lg->head; s = s->next)
+		if (s->pid == r->pid && strncmp(s->label, r->label, sizeof(s->label)) == 0)
+			return s;
+	return NULL;
+}
+
+/* What it said just now is still in its pipe. A pipe has room for a tail, so this never blocks. */
+static void tell_tail(struct logger *lg, const struct log_record *r, int fd)
+{
+	struct source *s = find_source(lg, r);
+	char text[LOGTAIL_BYTES];
+	int unread = 0;
+	size_t len;
+
+	if (!s)
+		return;
+	for (int i = 0; i < TURNS_BEFORE_TAIL; i++)
+		if (ioctl(s->fd, FIONREAD, &unread) == 0 && unread)
+			copy_some(s);
+	len = logtail_copy(&s->tail, text);
+	if (write(fd, text, len) < 0)
+		return; /* who asked has gone */
+}
+
 static void obey(struct logger *lg, const struct log_record *r, int fd)
 {
 	switch ((enum log_order)r->order) {
@@ -188,6 +220,10 @@ static void obey(struct logger *lg, const struct log_record *r, int fd)
 		return;
 	case LOG_END:
 		lg->ending = true;
+		break;
+	case LOG_TAIL:
+		if (fd >= 0)
+			tell_tail(lg, r, fd);
 		break;
 	}
 	base_close(&fd);

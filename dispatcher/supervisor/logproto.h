@@ -12,6 +12,7 @@ enum log_order {
 	LOG_SINK = 1, /* number: which; kind; fd: the file, or the supervisor's stderr */
 	LOG_SOURCE,   /* number: its sink; pid and label of a worker, pid 0: our own lines; fd: the pipe */
 	LOG_END,      /* copy what is there, and exit */
+	LOG_TAIL,     /* fd: write the last lines of the worker of pid and label there, and close it */
 };
 
 enum log_sink_kind {

@@ -311,6 +311,16 @@ uint32_t logs_sink(const struct logs *logs, uint32_t service)
 	return logs->of_service[service];
 }
 
+bool logs_tail(struct logs *logs, const struct log_source *source, int fd)
+{
+	struct log_record r = {.order = LOG_TAIL, .pid = source->pid};
+
+	if (logs->outlet.fd < 0 || !source->said)
+		return false;
+	memcpy(r.label, source->label, sizeof(r.label));
+	return chan_send(logs->outlet.fd, &r, sizeof(r), &fd, 1) == 0;
+}
+
 static void link_source(struct logs *logs, struct log_source *source)
 {
 	source->news.say = say_source;

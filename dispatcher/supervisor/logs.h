@@ -36,6 +36,10 @@ void logs_add(struct logs *logs, struct log_source *source);
 void logs_remove(struct logs *logs, struct log_source *source); /* what it holds is still copied */
 void logs_reopen(struct logs *logs);
 
+/* Asks the logger to write the last lines of a source into fd (borrowed, the writing end of a pipe) and
+ * to close it. False: nobody will. */
+bool logs_tail(struct logs *logs, const struct log_source *source, int fd);
+
 /* Lets the logger copy what is left and end; calls when it is gone. */
 void logs_stop(struct logs *logs, void (*stopped)(void *user), void *user);
 struct logs *logs_free(struct logs *logs);
