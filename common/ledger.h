@@ -1,5 +1,9 @@
 /* The ledger: what must outlive the acceptor, in sealed memory that the supervisor keeps. Only the
- * acceptor that holds the baton writes it; a new one starts from it. */
+ * acceptor that holds the baton writes it; a new one starts from it.
+ *
+ * It describes itself: the head names the size of each kind of record, a region the records of each
+ * service. Records only ever grow at their end, so a ledger of another build is carried over by copying
+ * what both know. Whoever carries believes nothing that it did not check. */
 #ifndef COMMON_LEDGER_H
 #define COMMON_LEDGER_H
 
@@ -8,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LEDGER_VERSION 1
+#define LEDGER_VERSION 2
+#define LEDGER_NONE UINT32_MAX
 
 /* Counters of a service since the supervisor started. handed = done + lost + open. */
 struct ledger_service {
@@ -47,7 +52,7 @@ enum ledger_phase { LEDGER_FREE, LEDGER_OPEN };
 /* A connection slot. */
 struct ledger_conn {
 	uint32_t phase;	 /* enum ledger_phase */
-	uint32_t worker; /* worker slot, over all services */
+	uint32_t worker; /* worker slot in the service */
 	uint32_t listener; /* index in the service */
 	uint32_t next;	 /* private to the acceptor: its free list */
 	uint64_t seq;	 /* order of offers, over all services */
@@ -57,21 +62,42 @@ struct ledger_conn {
 
 struct ledger {
 	uint32_t version;
-	uint32_t services, workers, conns;
+	uint32_t services, workers, conns; /* records of all services */
 	uint64_t bytes;
 	uint64_t next_seq;
+	uint32_t service_bytes, worker_bytes, conn_bytes; /* of one record */
+	uint32_t reserved;
 };
 
-/* Sizes and makes the tables in zeroed memory. */
-size_t ledger_bytes(uint32_t services, uint32_t workers, uint32_t conns);
-void ledger_format(void *memory, uint32_t services, uint32_t workers, uint32_t conns);
+/* Where the records of one service are, in the tables of all. */
+struct ledger_region {
+	uint32_t first_worker, workers, first_conn, conns;
+};
 
-/* 0, or -EBADMSG: another version or other sizes. */
-int ledger_check(const struct ledger *ledger, size_t bytes, uint32_t services, uint32_t workers,
-	uint32_t conns);
+/* What one service needs, or has. */
+struct ledger_need {
+	uint32_t workers, conns;
+};
 
-struct ledger_service *ledger_services(struct ledger *ledger);
-struct ledger_worker *ledger_workers(struct ledger *ledger);
-struct ledger_conn *ledger_conns(struct ledger *ledger);
+/* Sizes and makes the tables in zeroed memory, for services with these needs. */
+size_t ledger_bytes(const struct ledger_need *needs, uint32_t services);
+void ledger_format(void *memory, const struct ledger_need *needs, uint32_t services);
+
+/* 0, or -EBADMSG: another version, not whole, or not of so many services. */
+int ledger_check(const struct ledger *ledger, size_t bytes, uint32_t services);
+
+/* 0 when ledger_check says so and the records are those of this build, which the accessors below need. */
+int ledger_check_own(const struct ledger *ledger, size_t bytes, uint32_t services);
+struct ledger_need ledger_has(const struct ledger *ledger, uint32_t service);
+struct ledger_service *ledger_service(struct ledger *ledger, uint32_t service);
+struct ledger_worker *ledger_workers(struct ledger *ledger, uint32_t service); /* has.workers of them */
+struct ledger_conn *ledger_conns(struct ledger *ledger, uint32_t service);
+
+/* How much of a service's records is in use: the highest used index and one, of any build's ledger. */
+struct ledger_need ledger_in_use(const struct ledger *ledger, size_t bytes, uint32_t service);
+
+/* Copies all that old knows into a fresh ledger. map: for each service of ledger its index in old, or
+ * LEDGER_NONE. What is in use must have a place (ledger_in_use). 0, or -EBADMSG: old is not whole. */
+int ledger_carry(struct ledger *ledger, const struct ledger *old, size_t old_bytes, const uint32_t *map);
 
 #endif

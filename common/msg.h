@@ -39,7 +39,7 @@ enum msg_fact {
 	MSG_DEBUG = 9,		/* u32: debug mask */
 	MSG_LISTENER_NAME = 10, /* text: the listener as configured; repeated, index order */
 	MSG_RING = 11,		/* u32: entries of the page's ring, a power of two */
-	MSG_BELL = 12,		/* u32: index of this worker's bell in the bells memory */
+	/* 12 was the index of the bell in a table of all bells */
 	MSG_KILL_TIMEOUT = 13,	/* u64: milliseconds between TERM and KILL */
 	/* of MSG_OFFER: MSG_CONN opens a connection, the facts behind it belong to it */
 	MSG_CONN = 32,	   /* u32: connection slot, named again when it is done */

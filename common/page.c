@@ -8,19 +8,16 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#define RING_LEAST 512u
+
 uint32_t page_ring_len(uint32_t max_conns)
 {
-	return base_pow2(MAX(max_conns, 16u));
+	return base_pow2(MAX(max_conns, RING_LEAST));
 }
 
 size_t page_bytes(uint32_t ring_len)
 {
 	return sizeof(struct page) + ring_len * sizeof(_Atomic uint32_t);
-}
-
-size_t page_bells_bytes(uint32_t count)
-{
-	return count * sizeof(struct bell);
 }
 
 int page_memory(const char *name, size_t bytes)

@@ -1,7 +1,7 @@
 /* A worker's report page and its doorbell: how a worker reports without passing a message.
  *
- * The page is sealed memory that one worker writes and the acceptor reads. The bells are memory
- * that the acceptor writes and workers read. Both sides store with sequential consistency, then
+ * The page is sealed memory that one worker writes and the acceptor reads. The bell is memory that the
+ * acceptor writes and that worker reads. Both sides store with sequential consistency, then
  * look again at the other's word before they sleep; weaker orders lose wake-ups.
  *
  *   worker:   store done (or taken, ready, beat); read bell; if armed anew, write one byte to the pipe
@@ -34,10 +34,10 @@ struct bell {
 	_Alignas(64) _Atomic uint32_t armed; /* changes whenever the acceptor wants to be rung once */
 };
 
-/* Ring entries that a worker with at most max_conns connections needs. */
+/* Ring entries for a worker with at most max_conns connections; what fits in the page's first 4 KiB costs
+ * nothing, and lets max_conns grow while the worker lives. */
 uint32_t page_ring_len(uint32_t max_conns);
 size_t page_bytes(uint32_t ring_len);
-size_t page_bells_bytes(uint32_t count);
 
 /* Makes sealed memory of bytes bytes, zeroed (mode 0600, so that it cannot be opened again by
  * another user; cannot shrink or grow: no SIGBUS). A descriptor or -errno. */

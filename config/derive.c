@@ -96,7 +96,7 @@ static void add_tables(struct derive *d, const struct service_settings *svc)
 {
 	uint64_t workers = settings_worker_slots(svc);
 
-	add(&d->tables, workers, page_bytes(page_ring_len(svc->max_conns)) + page_bells_bytes(1));
+	add(&d->tables, workers, page_bytes(page_ring_len(svc->max_conns)) + sizeof(struct bell));
 	add(&d->tables, workers, sizeof(struct ledger_worker));
 	add(&d->tables, settings_conn_slots(svc), sizeof(struct ledger_conn));
 }

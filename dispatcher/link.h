@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define LINK_VERSION 2
+#define LINK_VERSION 3
 #define LINK_FD 3	   /* the acceptor's end, inherited */
 #define LINK_TEXT_BYTES 256
 #define LINK_TARGETS 14	   /* workers that one theft may give to */
@@ -18,10 +18,11 @@
 enum link_type {
 	/* supervisor -> acceptor; after LINK_HELLO everything that is, then LINK_GO */
 	LINK_HELLO = 1, /* pid, created_*: the supervisor's; number: how often an acceptor has started;
-			 * fds: settings, ledger, bells (read-write), control listener, log pipe */
+			 * fds: settings, ledger, control listener, log pipe */
 	LINK_SERVICE,	/* state of a service; fds: none */
 	LINK_LISTENER,	/* a listener of an open service; fd: the listening socket */
-	LINK_WORKER,	/* a worker runs in slot; fds: channel, page, doorbell */
+	LINK_WORKER,	/* a worker runs in slot; number: entries of its page's ring; fds: channel, page,
+			 * doorbell, bell (to be written) */
 	LINK_EXITED,	/* the worker of slot is gone; the slot stays until LINK_RELEASE */
 	LINK_STEALING,	/* a theft from slot is under way to targets (said to a new acceptor) */
 	LINK_STOLEN,	/* a theft ended; fd: its struct link_loot; kept until LINK_STOLEN_SEEN */
@@ -76,7 +77,7 @@ struct link_target {
 	uint32_t room; /* connections that it may be given */
 };
 
-/* slot is an index over all services: worker slots of service 0 first (settings_worker_slots each). */
+/* slot is an index within service; so are the slots of targets. The ledger says how many there are. */
 struct link_record {
 	uint16_t version;
 	uint16_t type;

@@ -27,7 +27,7 @@ struct byhand {
 	struct arguments args;
 	struct page *page;
 	struct bell *bell;
-	int channel, page_fd, bells_fd, doorbell;
+	int channel, page_fd, bell_fd, doorbell;
 	uint32_t *free_slots, free_count, ring_len;
 	uint64_t given, done; /* connections */
 	bool started, paused;
@@ -54,10 +54,10 @@ static int make_page(struct byhand *b)
 
 static int make_bell(struct byhand *b)
 {
-	b->bells_fd = page_memory("worker-bell", page_bells_bytes(1));
-	if (b->bells_fd < 0)
-		return b->bells_fd;
-	b->bell = page_map(b->bells_fd, page_bells_bytes(1), 1);
+	b->bell_fd = page_memory("worker-bell", sizeof(struct bell));
+	if (b->bell_fd < 0)
+		return b->bell_fd;
+	b->bell = page_map(b->bell_fd, sizeof(struct bell), 1);
 	return b->bell ? 0 : -errno;
 }
 
@@ -79,7 +79,7 @@ static int make_links(struct byhand *b, struct link_fds *ret_fds)
 	b->doorbell = bell[0];
 	ret_fds->doorbell = bell[1];
 	ret_fds->page = base_steal_fd(&b->page_fd);
-	ret_fds->bells = base_steal_fd(&b->bells_fd);
+	ret_fds->bell = base_steal_fd(&b->bell_fd);
 	return 0;
 }
 
@@ -95,7 +95,6 @@ static int send_setup(struct byhand *b)
 	arguments_put(&b->args, &m);
 	msg_put_u32(&m, MSG_WORKER, 1);
 	msg_put_u32(&m, MSG_RING, b->ring_len);
-	msg_put_u32(&m, MSG_BELL, 0);
 	len = msg_end(&m);
 	return len < 0 ? (int)len : chan_send(b->channel, buf, (size_t)len, NULL, 0);
 }
@@ -122,7 +121,7 @@ int byhand_new(int argc, char **argv, struct byhand **ret_byhand, struct link_fd
 
 	if (!b)
 		return -ENOMEM;
-	b->channel = b->page_fd = b->bells_fd = b->doorbell = -1;
+	b->channel = b->page_fd = b->bell_fd = b->doorbell = -1;
 	bad = arguments_init(&b->args, argc, argv);
 	if (!bad)
 		bad = arguments_listen(&b->args);
@@ -289,10 +288,10 @@ struct byhand *byhand_free(struct byhand *b)
 	if (b->page)
 		munmap(b->page, page_bytes(b->ring_len));
 	if (b->bell)
-		munmap(b->bell, page_bells_bytes(1));
+		munmap(b->bell, sizeof(struct bell));
 	base_close(&b->channel);
 	base_close(&b->page_fd);
-	base_close(&b->bells_fd);
+	base_close(&b->bell_fd);
 	base_close(&b->doorbell);
 	arguments_deinit(&b->args);
 	free(b->free_slots);

@@ -8,7 +8,7 @@ struct byhand;
 /* The descriptors that connect a worker with its dispatcher; each owned by whoever holds the
  * struct. */
 struct link_fds {
-	int channel, page, bells, doorbell;
+	int channel, page, bell, doorbell;
 };
 
 enum byhand_answer { BYHAND_HELP = 1 };

@@ -25,10 +25,10 @@ static int map(int fd, size_t least_bytes, int writable, size_t *ret_bytes, void
 	return 0;
 }
 
-int report_init(struct report *r, int page_fd, int bells_fd, int doorbell, uint32_t ring_len,
-	uint32_t bell_index)
+int report_init(struct report *r, int page_fd, int bell_fd, int doorbell, uint32_t ring_len)
 {
-	void *page = NULL, *bells = NULL;
+	void *page = NULL, *bell = NULL;
+	size_t bell_bytes;
 	int bad;
 
 	*r = (struct report){.doorbell = doorbell};
@@ -39,23 +39,19 @@ int report_init(struct report *r, int page_fd, int bells_fd, int doorbell, uint3
 	r->page = page;
 	if (r->page->version != PAGE_VERSION || !ring_len || r->page->ring_len != ring_len)
 		return -EBADMSG;
-	bad = map(bells_fd, ((size_t)bell_index + 1) * sizeof(struct bell), 0, &r->bells_bytes,
-		&bells);
-	if (bad)
-		return bad;
-	r->bells = bells;
-	r->bell = r->bells + bell_index;
-	return 0;
+	bad = map(bell_fd, sizeof(struct bell), 0, &bell_bytes, &bell);
+	r->bell = bell;
+	return bad;
 }
 
 void report_deinit(struct report *r)
 {
 	if (r->page)
 		munmap(r->page, r->page_bytes);
-	if (r->bells)
-		munmap((void *)r->bells, r->bells_bytes);
+	if (r->bell)
+		munmap((void *)r->bell, sizeof(*r->bell));
 	r->page = NULL;
-	r->bells = r->bell = NULL;
+	r->bell = NULL;
 }
 
 static void lock(struct report *r)

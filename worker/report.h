@@ -12,8 +12,7 @@
 struct report {
 	struct page *page;
 	size_t page_bytes;
-	const struct bell *bells, *bell;
-	size_t bells_bytes;
+	const struct bell *bell;
 	int doorbell;
 	uint32_t rung;
 	bool shared; /* several threads report */
@@ -21,10 +20,9 @@ struct report {
 	pthread_mutex_t lock;
 };
 
-/* Maps the page and the bells (descriptors are borrowed; the doorbell must outlive the report). 0,
- * -EBADMSG when the page or the bells are not what ring_len and bell_index promise, or -errno. */
-int report_init(struct report *r, int page_fd, int bells_fd, int doorbell, uint32_t ring_len,
-	uint32_t bell_index);
+/* Maps the page and the bell (descriptors are borrowed; the doorbell must outlive the report). 0,
+ * -EBADMSG when the page is not what ring_len promises or the bell is too small, or -errno. */
+int report_init(struct report *r, int page_fd, int bell_fd, int doorbell, uint32_t ring_len);
 void report_deinit(struct report *r); /* zeroed memory is fine */
 
 /* These store; report_ring, called before sleeping, tells whoever waits for them. */

@@ -41,8 +41,6 @@ int setup_number(struct setup *s, const struct msg_value *v)
 		return msg_u32(v, &s->debug);
 	case MSG_RING:
 		return msg_u32(v, &s->ring_len);
-	case MSG_BELL:
-		return msg_u32(v, &s->bell);
 	default:
 		return 0;
 	}

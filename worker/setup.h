@@ -11,7 +11,7 @@
 struct setup {
 	char *arena; /* holds all texts */
 	char *service;
-	uint32_t serial, debug, ring_len, bell;
+	uint32_t serial, debug, ring_len;
 	struct worker_limits limits;
 	char **params, **command, **listeners; /* NULL-terminated */
 	unsigned listener_count;

@@ -15,7 +15,7 @@
 #define ENVIRONMENT_MARK "DISPATCHER_WORKER"
 
 /* As the dispatcher's exec step leaves them. */
-enum { CHANNEL_FD = 3, PAGE_FD, BELLS_FD, DOORBELL_FD };
+enum { CHANNEL_FD = 3, PAGE_FD, BELL_FD, DOORBELL_FD };
 
 static int complain(const char *program, const char *what, int error)
 {
@@ -43,7 +43,7 @@ static int inherit(struct link_fds *ret_fds)
 	for (int fd = CHANNEL_FD; fd <= DOORBELL_FD; fd++)
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 			return -errno;
-	*ret_fds = (struct link_fds){CHANNEL_FD, PAGE_FD, BELLS_FD, DOORBELL_FD};
+	*ret_fds = (struct link_fds){CHANNEL_FD, PAGE_FD, BELL_FD, DOORBELL_FD};
 	return 0;
 }
 
@@ -56,10 +56,10 @@ static int read_setup(struct worker *w, struct link_fds *fds)
 	if (!bad)
 		bad = setup_init(&w->setup, record, len);
 	if (!bad)
-		bad = report_init(&w->report, fds->page, fds->bells, fds->doorbell,
-			w->setup.ring_len, w->setup.bell);
+		bad = report_init(
+			&w->report, fds->page, fds->bell, fds->doorbell, w->setup.ring_len);
 	base_close(&fds->page);
-	base_close(&fds->bells);
+	base_close(&fds->bell);
 	return bad;
 }
 
@@ -161,7 +161,7 @@ int worker_main(int argc, char **argv, const struct worker_ops *ops)
 	}
 	base_close(&fds.channel);
 	base_close(&fds.page);
-	base_close(&fds.bells);
+	base_close(&fds.bell);
 	base_close(&fds.doorbell);
 	free(w);
 	return bad < 0 ? 1 : 0;

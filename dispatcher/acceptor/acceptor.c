@@ -26,7 +26,7 @@
 
 #define TICK_MS 10
 
-enum hello_fd { HELLO_SETTINGS, HELLO_LEDGER, HELLO_BELLS, HELLO_CONTROL, HELLO_LOG, HELLO_FDS };
+enum hello_fd { HELLO_SETTINGS, HELLO_LEDGER, HELLO_CONTROL, HELLO_LOG, HELLO_FDS };
 
 static void on_due(uv_timer_t *timer);
 
@@ -111,39 +111,21 @@ static int map_settings(struct acceptor *a, int fd)
 
 static int map_ledger(struct acceptor *a, int fd)
 {
-	uint32_t workers = 0, conns = 0;
 	size_t bytes = 0;
 
-	for (uint32_t i = 0; i < a->service_count; i++) {
-		workers += settings_worker_slots(settings_service(a->settings, i));
-		conns += settings_conn_slots(settings_service(a->settings, i));
-	}
-	a->slot_count = workers;
 	a->ledger = map_whole(fd, 1, &bytes);
-	if (!a->ledger)
-		return -errno;
-	return ledger_check(a->ledger, bytes, a->service_count, workers, conns);
-}
-
-static int map_bells(struct acceptor *a, int fd)
-{
-	size_t bytes = 0;
-
-	a->bells = map_whole(fd, 1, &bytes);
-	return a->bells && bytes >= page_bells_bytes(a->slot_count) ? 0 : -EBADMSG;
+	return a->ledger ? ledger_check_own(a->ledger, bytes, a->service_count) : -errno;
 }
 
 static int init_services(struct acceptor *a)
 {
-	struct opening o = {.bells = a->bells,
-		.slot_ops = &pump_slot_ops,
-		.listener_ops = &pump_listener_ops};
-	int error;
+	struct opening o = {.slot_ops = &pump_slot_ops, .listener_ops = &pump_listener_ops};
+	int error = uplink_size(&a->uplink, a->service_count);
 
 	a->services = calloc(a->service_count + 1, sizeof(*a->services));
 	if (!a->services)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < a->service_count; i++) {
+	for (uint32_t i = 0; !error && i < a->service_count; i++) {
 		struct service *svc = &a->services[i];
 
 		svc->uplink = &a->uplink;
@@ -151,12 +133,10 @@ static int init_services(struct acceptor *a)
 		svc->owner = a;
 		svc->ops = &service_ops;
 		error = opening_init(svc, i, a->settings, a->ledger, &o);
-		if (error)
-			return error;
-		o.first_slot += svc->slot_count;
-		o.first_conn += svc->conns.count;
+		if (!error)
+			error = uplink_slots(&a->uplink, i, svc->slot_count);
 	}
-	return uplink_size(&a->uplink, a->slot_count, a->service_count);
+	return error;
 }
 
 static int hello(struct acceptor *a, const struct link_record *r, const int *fds)
@@ -170,14 +150,11 @@ static int hello(struct acceptor *a, const struct link_record *r, const int *fds
 	if (!error)
 		error = map_ledger(a, fds[HELLO_LEDGER]);
 	if (!error)
-		error = map_bells(a, fds[HELLO_BELLS]);
-	if (!error)
 		error = init_services(a);
 	if (!error)
 		log_set_debug(a->settings->debug);
 	close(fds[HELLO_SETTINGS]);
 	close(fds[HELLO_LEDGER]);
-	close(fds[HELLO_BELLS]);
 	if (error) {
 		close(fds[HELLO_CONTROL]);
 		return error;
@@ -226,12 +203,11 @@ static void go(struct acceptor *a)
 	uv_timer_start(&a->tick_timer, on_tick, TICK_MS, 0);
 }
 
-static struct service *service_of_slot(struct acceptor *a, uint32_t slot)
+static struct service *service_of_slot(struct acceptor *a, const struct link_record *r)
 {
-	for (uint32_t i = 0; i < a->service_count; i++)
-		if (slot - a->services[i].first_slot < a->services[i].slot_count)
-			return &a->services[i];
-	return NULL;
+	struct service *svc = r->service < a->service_count ? &a->services[r->service] : NULL;
+
+	return svc && r->slot < svc->slot_count ? svc : NULL;
 }
 
 static void drop(const int *fds, unsigned count)
@@ -242,10 +218,10 @@ static void drop(const int *fds, unsigned count)
 
 static void slot_record(struct acceptor *a, const struct link_record *r, int *fds, unsigned count)
 {
-	struct service *svc = service_of_slot(a, r->slot);
+	struct service *svc = service_of_slot(a, r);
 	uint64_t now_ms = clock_mono_ms();
 
-	if (svc && r->type == LINK_WORKER && count == 3)
+	if (svc && r->type == LINK_WORKER && count == SLOT_FDS)
 		crew_came(svc, r, fds, now_ms);
 	else if (svc && r->type == LINK_STOLEN && count <= 1)
 		pump_theft_ended(svc, r, count ? fds[0] : -1, now_ms);

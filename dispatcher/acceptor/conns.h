@@ -22,7 +22,7 @@ void conns_init(struct conns *c, struct ledger_conn *table, uint32_t count);
 uint32_t conns_open(struct conns *c);
 void conns_close(struct conns *c, uint32_t slot);
 
-/* The record if slot is open and belongs to worker (a slot over all services), else NULL. */
+/* The record if slot is open and belongs to worker (a slot in the service), else NULL. */
 struct ledger_conn *conns_of(const struct conns *c, uint32_t slot, uint32_t worker);
 
 /* Next open slot at or behind `from` that belongs to worker, or CONNS_NONE. */

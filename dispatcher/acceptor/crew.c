@@ -27,22 +27,22 @@ static void open_book(struct slot *s, const struct link_record *r)
 		.created_wall_ms = r->created_wall_ms};
 }
 
-void crew_came(struct service *svc, const struct link_record *r, const int fds[3],
+void crew_came(struct service *svc, const struct link_record *r, const int fds[SLOT_FDS],
 	uint64_t now_ms)
 {
-	struct slot *s = &svc->slots[r->slot - svc->first_slot];
+	struct slot *s = &svc->slots[r->slot];
 	int error;
 
 	if (s->serial) { /* said again */
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < SLOT_FDS; i++)
 			close(fds[i]);
 		return;
 	}
 	open_book(s, r);
-	error = slot_attach_consume(s, svc->loop, fds, r->serial, r->pid);
+	error = slot_attach_consume(s, svc->loop, fds, r->number, r->serial, r->pid);
 	if (error) {
 		log_event(EV_INTERNAL, "where=attach why=%s", strerrorname_np(-error));
-		uplink_signal(svc->uplink, s->global, r->serial, SIGKILL);
+		uplink_signal(svc->uplink, svc->index, s->index, r->serial, SIGKILL);
 		return;
 	}
 	svc->attached++;
@@ -99,7 +99,7 @@ void crew_bury(struct service *svc, struct slot *s)
 {
 	uint32_t left = (uint32_t)(s->book->given - s->book->done), conn = 0;
 
-	for (; left && (conn = conns_next_of(&svc->conns, conn, s->global)) != CONNS_NONE; left--) {
+	for (; left && (conn = conns_next_of(&svc->conns, conn, s->index)) != CONNS_NONE; left--) {
 		service_finished(svc, conn, true);
 		conns_close(&svc->conns, conn);
 	}
@@ -124,14 +124,14 @@ void crew_give_up(struct service *svc, uint64_t now_ms)
 static void spawn_failed(struct service *svc, struct slot *s, const struct link_record *r,
 	uint64_t now_ms)
 {
-	uplink_release(svc->uplink, s->global, r->serial);
+	uplink_release(svc->uplink, svc->index, s->index, r->serial);
 	if (svc->active && svc->pool && service_pool_worker(s)->state == POOL_STARTING)
 		pool_spawn_failed(svc->pool, s->index, now_ms);
 }
 
 void crew_exited(struct service *svc, const struct link_record *r, uint64_t now_ms)
 {
-	struct slot *s = &svc->slots[r->slot - svc->first_slot];
+	struct slot *s = &svc->slots[r->slot];
 
 	if (!s->serial) {
 		spawn_failed(svc, s, r, now_ms);
@@ -153,7 +153,7 @@ static void skip_half_settled(struct service *svc, struct slot *s)
 
 	page_read(s->page, &c);
 	if (c.done > s->book->done &&
-		!conns_of(&svc->conns, page_done_slot(s->page, s->ring_len, s->book->done), s->global))
+		!conns_of(&svc->conns, page_done_slot(s->page, s->ring_len, s->book->done), s->index))
 		s->book->done++;
 }
 
@@ -170,7 +170,7 @@ static enum pool_state adopted_state(const struct slot *s)
 static void adopt(struct service *svc, struct slot *s, uint64_t now_ms)
 {
 	enum pool_state state = adopted_state(s);
-	uint32_t open = conns_count_of(&svc->conns, s->global);
+	uint32_t open = conns_count_of(&svc->conns, s->index);
 	uint64_t taken;
 
 	skip_half_settled(svc, s);
@@ -192,7 +192,7 @@ static void drop_strays(struct service *svc)
 {
 	for (uint32_t i = 0; i < svc->conns.count; i++) {
 		const struct ledger_conn *c = &svc->conns.table[i];
-		uint32_t index = c->worker - svc->first_slot;
+		uint32_t index = c->worker;
 
 		if (c->phase == LEDGER_FREE || (index < svc->slot_count && svc->slots[index].serial))
 			continue;
@@ -268,6 +268,6 @@ void crew_released(struct service *svc, struct slot *s, uint64_t now_ms)
 	s->exited = s->unsettled = false; /* or crew_book_exits would book the empty slot */
 	s->book->serial = 0;
 	svc->attached--;
-	uplink_release(svc->uplink, s->global, serial);
+	uplink_release(svc->uplink, svc->index, s->index, serial);
 	pool_released(svc->pool, s->index, now_ms);
 }

@@ -10,9 +10,12 @@
 #define DRAIN_LEAST_MS 100  /* handshakes that are under way still arrive */
 #define DRAIN_MOST_MS  2000 /* then who waits is let down: nobody has room */
 
-static struct pool_limits pool_limits_of(const struct service_settings *set)
+static struct pool_limits pool_limits_of(const struct service *svc)
 {
+	const struct service_settings *set = svc->set;
+
 	return (struct pool_limits){
+		.slots = svc->slot_count,
 		.min_procs = set->min_procs,
 		.max_procs = set->max_procs,
 		.min_conns = set->min_conns,
@@ -32,7 +35,7 @@ static struct pool_limits pool_limits_of(const struct service_settings *set)
 
 static int init_sources(struct service *svc)
 {
-	uint32_t most = settings_conn_slots(svc->set);
+	uint32_t most = svc->conns.count;
 	uint8_t key[16];
 	void *memory;
 
@@ -47,19 +50,16 @@ static int init_sources(struct service *svc)
 	return 0;
 }
 
-static void init_slots(struct service *svc, struct bell *bells, const struct slot_ops *ops)
+static void init_slots(struct service *svc, const struct slot_ops *ops)
 {
-	struct ledger_worker *books = ledger_workers(svc->ledger);
+	struct ledger_worker *books = ledger_workers(svc->ledger, svc->index);
 
 	for (uint32_t i = 0; i < svc->slot_count; i++) {
 		struct slot *s = &svc->slots[i];
 
 		s->index = i;
-		s->global = svc->first_slot + i;
 		s->chan = s->bell_fd = -1;
-		s->ring_len = page_ring_len(svc->set->max_conns);
-		s->bell = &bells[s->global];
-		s->book = &books[s->global];
+		s->book = &books[i];
 		s->owner = svc;
 		s->ops = ops;
 	}
@@ -80,6 +80,7 @@ static void init_listeners(struct service *svc, const struct listener_ops *ops)
 int opening_init(struct service *svc, uint32_t index, const struct settings *settings,
 	struct ledger *ledger, const struct opening *o)
 {
+	struct ledger_need has = ledger_has(ledger, index);
 	struct pool_limits limits;
 
 	svc->index = index;
@@ -87,19 +88,19 @@ int opening_init(struct service *svc, uint32_t index, const struct settings *set
 	svc->set = settings_service(settings, index);
 	svc->name = settings_text(settings, svc->set->name);
 	svc->ledger = ledger;
-	svc->book = &ledger_services(ledger)[index];
-	svc->first_slot = o->first_slot;
-	svc->slot_count = settings_worker_slots(svc->set);
+	svc->book = ledger_service(ledger, index);
+	svc->slot_count = has.workers;
 	svc->listener_count = svc->set->listeners.count;
 	svc->slots = calloc(svc->slot_count, sizeof(*svc->slots));
 	svc->listeners = calloc(svc->listener_count + 1, sizeof(*svc->listeners));
-	limits = pool_limits_of(svc->set);
-	ASSERT(pool_slots(&limits) == svc->slot_count);
+	limits = pool_limits_of(svc);
 	svc->pool_memory = calloc(1, pool_bytes(&limits));
 	if (!svc->slots || !svc->listeners || !svc->pool_memory)
 		return -ENOMEM;
-	conns_init(&svc->conns, ledger_conns(ledger) + o->first_conn, settings_conn_slots(svc->set));
-	init_slots(svc, o->bells, o->slot_ops);
+	if (pool_slots(&limits) != svc->slot_count)
+		return -EBADMSG; /* the ledger has no place for what the settings ask for */
+	conns_init(&svc->conns, ledger_conns(ledger, index), has.conns);
+	init_slots(svc, o->slot_ops);
 	init_listeners(svc, o->listener_ops);
 	return init_sources(svc);
 }
@@ -112,7 +113,7 @@ static void close_listeners(struct service *svc)
 
 void opening_pool(struct service *svc, uint64_t now_ms)
 {
-	struct pool_limits limits = pool_limits_of(svc->set);
+	struct pool_limits limits = pool_limits_of(svc);
 
 	svc->drained = svc->idle_told = false;
 	if (!svc->attached || !svc->pool)

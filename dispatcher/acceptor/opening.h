@@ -6,8 +6,6 @@
 #include "dispatcher/acceptor/service.h"
 
 struct opening {
-	struct bell *bells; /* of all services */
-	uint32_t first_slot, first_conn; /* where this service's begin */
 	const struct slot_ops *slot_ops;
 	const struct listener_ops *listener_ops;
 };

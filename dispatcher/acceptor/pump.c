@@ -48,7 +48,7 @@ static void send_signal(struct service *svc, struct slot *s, int number, enum po
 	log_event(EV_WORKER_SIGNAL, "worker=%s/%u pid=%d signal=%s reason=%s connections=%u", svc->name,
 		s->serial, s->pid, number == SIGKILL ? "KILL" : "TERM", pool_reason_name(reason),
 		service_pool_worker(s)->load);
-	uplink_signal(svc->uplink, s->global, s->serial, number);
+	uplink_signal(svc->uplink, svc->index, s->index, s->serial, number);
 }
 
 static void carry_out(struct service *svc, const struct pool_decision *d, uint64_t now_ms)
@@ -63,7 +63,7 @@ static void carry_out(struct service *svc, const struct pool_decision *d, uint64
 	case POOL_SPAWN:
 		s->book->created_ms = now_ms;
 		if (svc->uplink->alive)
-			uplink_run(svc->uplink, s->global);
+			uplink_run(svc->uplink, svc->index, s->index);
 		else
 			pool_spawn_failed(svc->pool, d->slot, now_ms);
 		break;
@@ -189,7 +189,7 @@ static void slot_rang(struct slot *s)
 static void slot_hung_up(struct slot *s)
 {
 	struct service *svc = s->owner;
-	struct link_record r = {.slot = s->global, .serial = s->serial};
+	struct link_record r = {.service = svc->index, .slot = s->index, .serial = s->serial};
 
 	if (!svc->uplink->alive)
 		crew_exited(svc, &r, clock_mono_ms());
@@ -247,7 +247,7 @@ void pump_orphaned(struct service *svc, uint64_t now_ms)
 	struct link_record r = {.status = LINK_THEFT_FAILED};
 
 	if (svc->theft.victim) {
-		r.slot = svc->theft.victim->global;
+		r.slot = svc->theft.victim->index;
 		pump_theft_ended(svc, &r, -1, now_ms);
 	}
 	pump_run(svc, now_ms);

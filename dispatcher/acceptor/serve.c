@@ -36,7 +36,7 @@ static void assign(struct service *svc, uint32_t conn, struct slot *s)
 {
 	struct ledger_conn *record = &svc->conns.table[conn];
 
-	record->worker = s->global;
+	record->worker = s->index;
 	record->seq = svc->ledger->next_seq++;
 	record->phase = LEDGER_OPEN;
 }

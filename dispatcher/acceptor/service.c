@@ -84,7 +84,7 @@ struct source service_source(const struct service *svc, const struct addr *peer)
 static void log_end(const struct service *svc, const struct ledger_conn *c)
 {
 	char peer[ADDR_TEXT_BYTES];
-	const struct slot *s = &svc->slots[c->worker - svc->first_slot];
+	const struct slot *s = &svc->slots[c->worker];
 
 	log_event(EV_CONN_END, "service=%s peer=%s listener=%s worker=%s/%u duration_ms=%llu", svc->name,
 		addr_format(&c->peer, peer), svc->listeners[c->listener].name, svc->name, s->serial,
@@ -125,7 +125,7 @@ static void reconcile(struct service *svc, struct slot *s, uint64_t now_ms)
 
 	s->unsettled = false;
 	for (uint32_t i = 0; i < unsent; i++) {
-		uint32_t conn = conns_newest_of(&svc->conns, s->global);
+		uint32_t conn = conns_newest_of(&svc->conns, s->index);
 
 		service_finished(svc, conn, true);
 		conns_close(&svc->conns, conn);

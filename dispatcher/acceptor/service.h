@@ -54,7 +54,7 @@ struct service {
 	struct sources *sources; /* NULL: no MAX_CONNS_PER_SOURCE */
 	struct conns conns;
 	struct slot *slots;
-	uint32_t slot_count, first_slot, attached;
+	uint32_t slot_count, attached;
 	struct slot *busy; /* those whose page must be read */
 	struct stash stash;
 	struct theft theft;

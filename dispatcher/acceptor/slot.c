@@ -27,32 +27,45 @@ static void on_bell(uv_poll_t *poll, int status, int events)
 	s->ops->rang(s);
 }
 
-static int map_page(struct slot *s, int page_fd)
+static void unmap(struct slot *s)
 {
-	s->page = page_map(page_fd, page_bytes(s->ring_len), 0);
-	return s->page ? 0 : -errno;
+	if (s->page)
+		munmap(s->page, page_bytes(s->ring_len));
+	if (s->bell)
+		munmap(s->bell, sizeof(*s->bell));
+	s->page = NULL;
+	s->bell = NULL;
 }
 
-int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[3], uint32_t serial, pid_t pid)
+static int map(struct slot *s, int page_fd, int bell_fd)
+{
+	s->page = page_map(page_fd, page_bytes(s->ring_len), 0);
+	if (s->page)
+		s->bell = page_map(bell_fd, sizeof(*s->bell), 1);
+	return s->bell ? 0 : -errno;
+}
+
+int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[SLOT_FDS], uint32_t ring_len,
+	uint32_t serial, pid_t pid)
 {
 	OWNS_FD int chan = fds[0];
 	OWNS_FD int page = fds[1];
-	OWNS_FD int bell = fds[2];
+	OWNS_FD int doorbell = fds[2];
+	OWNS_FD int bell = fds[3];
 	int error;
 
 	ASSERT(!s->serial && !s->releasing);
-	error = map_page(s, page);
-	if (error)
-		return error;
-	error = uv_poll_init(loop, &s->poll, bell);
+	s->ring_len = ring_len;
+	error = map(s, page, bell);
+	if (!error)
+		error = uv_poll_init(loop, &s->poll, doorbell);
 	if (error) {
-		munmap(s->page, page_bytes(s->ring_len));
-		s->page = NULL;
+		unmap(s);
 		return error;
 	}
 	s->poll.data = s;
 	s->chan = base_steal_fd(&chan);
-	s->bell_fd = base_steal_fd(&bell);
+	s->bell_fd = base_steal_fd(&doorbell);
 	s->serial = serial;
 	s->pid = pid;
 	s->asked_given = 0;
@@ -67,8 +80,7 @@ static void on_closed(uv_handle_t *handle)
 
 	base_close(&s->chan);
 	base_close(&s->bell_fd);
-	munmap(s->page, page_bytes(s->ring_len));
-	s->page = NULL;
+	unmap(s);
 	s->releasing = false;
 	s->ops->released(s);
 }
@@ -97,7 +109,7 @@ static const char *settle_done(struct slot *s, struct conns *conns, uint64_t don
 	for (; s->book->done < done; s->book->done++) {
 		uint32_t slot = page_done_slot(s->page, s->ring_len, s->book->done);
 
-		if (!conns_of(conns, slot, s->global))
+		if (!conns_of(conns, slot, s->index))
 			return "not_its_connection";
 		s->ops->finished(s, slot);
 		conns_close(conns, slot);

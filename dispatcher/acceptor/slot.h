@@ -23,7 +23,6 @@ struct slot_ops {
 
 struct slot {
 	uint32_t index;	 /* in the service */
-	uint32_t global; /* over all services */
 	uint32_t serial; /* 0: empty */
 	pid_t pid;
 	bool exited, liar, armed, releasing, killed;
@@ -52,8 +51,11 @@ struct slot_news {
 
 enum slot_answer { SLOT_FULL = 1, SLOT_GONE = 2 };
 
-/* A worker runs here. fds: channel, page, doorbell; owned whatever it returns. 0 or -errno. */
-int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[3], uint32_t serial, pid_t pid);
+#define SLOT_FDS 4 /* channel, page, doorbell, bell */
+
+/* A worker runs here, whose page has a ring of ring_len. fds are owned whatever it returns. 0 or -errno. */
+int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[SLOT_FDS], uint32_t ring_len,
+	uint32_t serial, pid_t pid);
 
 /* Closes everything; ops->released follows from the loop. */
 void slot_release(struct slot *s);

@@ -12,9 +12,8 @@ struct acceptor {
 	struct uplink uplink;
 	const struct settings *settings; /* NULL until the supervisor has said hello */
 	struct ledger *ledger;
-	struct bell *bells;
 	struct service *services;
-	uint32_t service_count, slot_count;
+	uint32_t service_count;
 	int32_t supervisor_pid;
 	uint32_t starts; /* how often an acceptor has started under this supervisor */
 	uint64_t started_wall_ms; /* the supervisor */

@@ -280,7 +280,7 @@ bool status_more(struct answer *an, FILE *out)
 static json_t *connection(const struct service *svc, const struct ledger_conn *c, uint64_t now_ms)
 {
 	char peer[ADDR_TEXT_BYTES];
-	const struct slot *s = &svc->slots[c->worker - svc->first_slot];
+	const struct slot *s = &svc->slots[c->worker];
 	json_t *o = json_object();
 
 	json_object_set_new(o, "service", json_string(svc->name));
@@ -296,7 +296,7 @@ static bool is_wanted(const struct answer *an, const struct service *svc, const 
 {
 	if (c->phase == LEDGER_FREE || c->worker == CONNS_NONE)
 		return false;
-	return !an->only_serial || svc->slots[c->worker - svc->first_slot].serial == an->only_serial;
+	return !an->only_serial || svc->slots[c->worker].serial == an->only_serial;
 }
 
 /* A part of the table of one service: what opens or closes meanwhile may be in it or not. */

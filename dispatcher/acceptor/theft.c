@@ -32,7 +32,7 @@ static void choose_targets(struct service *svc, const struct slot *victim)
 
 		if (room)
 			t->targets[t->count++] =
-				(struct link_target){.slot = svc->slots[i].global, .room = room};
+				(struct link_target){.slot = svc->slots[i].index, .room = room};
 	}
 	share = t->count ? (unread + t->count - 1) / t->count : 0;
 	for (uint32_t i = 0; i < t->count; i++)
@@ -47,14 +47,15 @@ void theft_start(struct service *svc, struct slot *victim, uint64_t now_ms)
 		return;
 	}
 	svc->theft.victim = victim;
-	uplink_steal(svc->uplink, victim->global, victim->serial, svc->theft.targets, svc->theft.count);
+	uplink_steal(svc->uplink, svc->index, victim->index, victim->serial, svc->theft.targets,
+		svc->theft.count);
 }
 
 void theft_found(struct service *svc, const struct link_record *r)
 {
 	struct theft *t = &svc->theft;
 
-	t->victim = &svc->slots[r->slot - svc->first_slot];
+	t->victim = &svc->slots[r->slot];
 	t->count = MIN(r->target_count, (uint32_t)LINK_TARGETS);
 	for (uint32_t i = 0; i < t->count; i++)
 		t->targets[i] = r->targets[i];
@@ -63,12 +64,12 @@ void theft_found(struct service *svc, const struct link_record *r)
 /* One connection went from the victim to a target, whatever the books of the two say by now. */
 static bool move(struct service *svc, struct slot *victim, uint32_t conn, uint32_t target)
 {
-	struct ledger_conn *c = conns_of(&svc->conns, conn, victim->global);
+	struct ledger_conn *c = conns_of(&svc->conns, conn, victim->index);
 	uint32_t index;
 
 	if (!c || target >= svc->theft.count)
 		return false;
-	index = svc->theft.targets[target].slot - svc->first_slot;
+	index = svc->theft.targets[target].slot;
 	if (index >= svc->slot_count || !svc->slots[index].serial)
 		return false;
 	c->worker = svc->theft.targets[target].slot;
@@ -107,7 +108,7 @@ static void tell_pool(struct service *svc, struct slot *victim, uint32_t moved,
 		service_lied(svc, victim, "taken_but_unread", now_ms);
 	pool_robbed(svc->pool, victim->index, MIN(moved, w->unread), now_ms);
 	for (uint32_t i = 0; i < svc->theft.count; i++) {
-		struct slot *s = &svc->slots[svc->theft.targets[i].slot - svc->first_slot];
+		struct slot *s = &svc->slots[svc->theft.targets[i].slot];
 
 		if (!counts[i])
 			continue;
@@ -172,10 +173,10 @@ void theft_ended(struct service *svc, const struct link_record *r, int loot_fd, 
 	if (!svc->active && !svc->theft.victim)
 		theft_found(svc, r); /* it ended before anybody could say that it was under way */
 	victim = svc->theft.victim;
-	if (victim && victim->global == r->slot && !victim->serial)
+	if (victim && victim->index == r->slot && !victim->serial)
 		svc->theft.victim = NULL;
-	if (!victim || victim->global != r->slot || !victim->serial) {
-		uplink_stolen_seen(svc->uplink, r->slot);
+	if (!victim || victim->index != r->slot || !victim->serial) {
+		uplink_stolen_seen(svc->uplink, svc->index, r->slot);
 		return;
 	}
 	moved = take_loot(svc, victim, loot_fd, &emptied, now_ms);
@@ -183,7 +184,7 @@ void theft_ended(struct service *svc, const struct link_record *r, int loot_fd, 
 	svc->book->stolen_back += moved;
 	log_event(EV_STOLEN_BACK, "worker=%s/%u pid=%d connections=%u outcome=%s", svc->name,
 		victim->serial, victim->pid, moved, outcome_name(r->status));
-	uplink_stolen_seen(svc->uplink, victim->global);
+	uplink_stolen_seen(svc->uplink, svc->index, victim->index);
 	if (!svc->active)
 		return;
 	if (!victim->exited && r->status == LINK_THEFT_HUNG)

@@ -58,13 +58,13 @@ static bool send_record(struct uplink *u, struct link_record *r)
 	return !answer;
 }
 
-static bool send_slot(struct uplink *u, uint32_t slot)
+static bool send_slot(struct uplink *u, uint32_t service, uint32_t slot)
 {
-	struct uplink_order *o = &u->slots[slot];
+	struct uplink_order *o = &u->services[service].slots[slot];
 
 	for (unsigned bit = 0; bit < SLOT_BITS; bit++) {
-		struct link_record r = {.type = (uint16_t)slot_types[bit], .slot = slot,
-			.serial = o->serial, .number = o->signal};
+		struct link_record r = {.type = (uint16_t)slot_types[bit],
+			.service = service, .slot = slot, .serial = o->serial, .number = o->signal};
 
 		if (!(o->pending & BIT(bit)))
 			continue;
@@ -110,15 +110,24 @@ static bool send_operations(struct uplink *u)
 	return true;
 }
 
+static bool send_service(struct uplink *u, uint32_t service)
+{
+	struct uplink_service *svc = &u->services[service];
+
+	if (!send_bits(u, &svc->pending, service_types, SERVICE_BITS, service))
+		return false;
+	for (uint32_t i = 0; i < svc->slot_count; i++)
+		if (svc->slots[i].pending && !send_slot(u, service, i))
+			return false;
+	return true;
+}
+
 static bool send_all(struct uplink *u)
 {
 	if (!send_bits(u, &u->general, general_types, GENERAL_BITS, 0) || !send_operations(u))
 		return false;
 	for (uint32_t i = 0; i < u->service_count; i++)
-		if (!send_bits(u, &u->services[i], service_types, SERVICE_BITS, i))
-			return false;
-	for (uint32_t i = 0; i < u->slot_count; i++)
-		if (u->slots[i].pending && !send_slot(u, i))
+		if (!send_service(u, i))
 			return false;
 	return true;
 }
@@ -222,20 +231,34 @@ int uplink_init(struct uplink *u, uv_loop_t *loop, const struct uplink_ops *ops,
 	return uv_poll_start(&u->poll, UV_READABLE, on_event);
 }
 
-int uplink_size(struct uplink *u, uint32_t slots, uint32_t services)
+int uplink_size(struct uplink *u, uint32_t services)
 {
-	u->slots = calloc(slots + 1, sizeof(*u->slots));
 	u->services = calloc(services + 1, sizeof(*u->services));
-	if (!u->slots || !u->services)
+	if (!u->services)
 		return -ENOMEM;
-	u->slot_count = slots;
 	u->service_count = services;
 	return 0;
 }
 
-static void order(struct uplink *u, uint32_t slot, enum slot_bit bit)
+int uplink_slots(struct uplink *u, uint32_t service, uint32_t slots)
 {
-	u->slots[slot].pending |= BIT(bit);
+	struct uplink_service *svc = &u->services[service];
+
+	svc->slots = calloc(slots + 1, sizeof(*svc->slots));
+	if (!svc->slots)
+		return -ENOMEM;
+	svc->slot_count = slots;
+	return 0;
+}
+
+static struct uplink_order *order_of(struct uplink *u, uint32_t service, uint32_t slot)
+{
+	return &u->services[service].slots[slot];
+}
+
+static void order(struct uplink *u, struct uplink_order *o, enum slot_bit bit)
+{
+	o->pending |= BIT(bit);
 	flush(u);
 }
 
@@ -259,48 +282,54 @@ void uplink_shutdown(struct uplink *u, bool now, uint64_t within_ms)
 	flush(u);
 }
 
-void uplink_run(struct uplink *u, uint32_t slot)
+void uplink_run(struct uplink *u, uint32_t service, uint32_t slot)
 {
-	order(u, slot, SLOT_RUN);
+	order(u, order_of(u, service, slot), SLOT_RUN);
 }
 
-void uplink_signal(struct uplink *u, uint32_t slot, uint32_t serial, int signal)
+void uplink_signal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial, int signal)
 {
-	u->slots[slot].serial = serial;
-	u->slots[slot].signal = (uint32_t)signal;
-	order(u, slot, SLOT_SIGNAL);
+	struct uplink_order *o = order_of(u, service, slot);
+
+	o->serial = serial;
+	o->signal = (uint32_t)signal;
+	order(u, o, SLOT_SIGNAL);
 }
 
-void uplink_release(struct uplink *u, uint32_t slot, uint32_t serial)
+void uplink_release(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial)
 {
-	u->slots[slot].serial = serial;
-	u->slots[slot].pending &= ~(BIT(SLOT_SIGNAL) | BIT(SLOT_STEAL));
-	order(u, slot, SLOT_RELEASE);
+	struct uplink_order *o = order_of(u, service, slot);
+
+	o->serial = serial;
+	o->pending &= ~(BIT(SLOT_SIGNAL) | BIT(SLOT_STEAL));
+	order(u, o, SLOT_RELEASE);
 }
 
-void uplink_steal(struct uplink *u, uint32_t slot, uint32_t serial, const struct link_target *targets,
-	uint32_t count)
+void uplink_steal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial,
+	const struct link_target *targets, uint32_t count)
 {
-	u->slots[slot].serial = serial;
-	u->slots[slot].targets = targets;
-	u->slots[slot].target_count = count;
-	order(u, slot, SLOT_STEAL);
+	struct uplink_order *o = order_of(u, service, slot);
+
+	o->serial = serial;
+	o->targets = targets;
+	o->target_count = count;
+	order(u, o, SLOT_STEAL);
 }
 
-void uplink_stolen_seen(struct uplink *u, uint32_t slot)
+void uplink_stolen_seen(struct uplink *u, uint32_t service, uint32_t slot)
 {
-	order(u, slot, SLOT_STOLEN_SEEN);
+	order(u, order_of(u, service, slot), SLOT_STOLEN_SEEN);
 }
 
 void uplink_drained(struct uplink *u, uint32_t service)
 {
-	u->services[service] |= BIT(SERVICE_DRAINED);
+	u->services[service].pending |= BIT(SERVICE_DRAINED);
 	flush(u);
 }
 
 void uplink_idle(struct uplink *u, uint32_t service)
 {
-	u->services[service] |= BIT(SERVICE_IDLE);
+	u->services[service].pending |= BIT(SERVICE_IDLE);
 	flush(u);
 }
 

@@ -24,6 +24,12 @@ struct uplink_order {
 
 #define UPLINK_OPERATIONS 16
 
+struct uplink_service {
+	uint32_t pending; /* bits, private */
+	uint32_t slot_count;
+	struct uplink_order *slots;
+};
+
 struct uplink {
 	int fd;
 	bool alive;
@@ -32,9 +38,8 @@ struct uplink {
 	uv_timer_t again;
 	const struct uplink_ops *ops;
 	void *user;
-	struct uplink_order *slots;
-	uint32_t *services; /* pending bits per service */
-	uint32_t slot_count, service_count, general;
+	struct uplink_service *services;
+	uint32_t service_count, general;
 	uint32_t shutdown_now;
 	uint64_t shutdown_ms;
 	struct link_record operations[UPLINK_OPERATIONS]; /* operators' orders that have no room yet */
@@ -45,18 +50,19 @@ struct uplink {
 /* Takes LINK_FD. 0 or -errno. */
 int uplink_init(struct uplink *u, uv_loop_t *loop, const struct uplink_ops *ops, void *user);
 
-/* Makes room for orders about so many slots and services. 0 or -ENOMEM. */
-int uplink_size(struct uplink *u, uint32_t slots, uint32_t services);
+/* Makes room for orders about so many services, and slots of one. 0 or -ENOMEM. */
+int uplink_size(struct uplink *u, uint32_t services);
+int uplink_slots(struct uplink *u, uint32_t service, uint32_t slots);
 
 /* Orders; none blocks or fails: without a supervisor they are void. */
 void uplink_prepared(struct uplink *u);
 void uplink_up(struct uplink *u);
-void uplink_run(struct uplink *u, uint32_t slot);
-void uplink_signal(struct uplink *u, uint32_t slot, uint32_t serial, int signal);
-void uplink_release(struct uplink *u, uint32_t slot, uint32_t serial);
-void uplink_steal(struct uplink *u, uint32_t slot, uint32_t serial, const struct link_target *targets,
-	uint32_t count);
-void uplink_stolen_seen(struct uplink *u, uint32_t slot);
+void uplink_run(struct uplink *u, uint32_t service, uint32_t slot);
+void uplink_signal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial, int signal);
+void uplink_release(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial);
+void uplink_steal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial,
+	const struct link_target *targets, uint32_t count);
+void uplink_stolen_seen(struct uplink *u, uint32_t service, uint32_t slot);
 void uplink_drained(struct uplink *u, uint32_t service);
 void uplink_idle(struct uplink *u, uint32_t service);
 /* within_ms: how long workers may take, UINT64_MAX = as configured. */

@@ -226,7 +226,7 @@ static void order_worker(const struct request *q, struct answer *an, enum link_t
 		return;
 	}
 	r.service = svc->index;
-	r.slot = s->global;
+	r.slot = s->index;
 	r.serial = s->serial;
 	order(q, an, &r);
 }

@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "dispatcher/supervisor/backoff.h"
 #include "dispatcher/supervisor/bearer.h"
+#include "dispatcher/supervisor/reader.h"
 #include "dispatcher/supervisor/watch.h"
 
 #include <errno.h>
@@ -85,7 +86,7 @@ static int say_hello(struct news *news, int fd)
 		.number = b->starts,
 		.created_ms = w->created_ms,
 		.created_wall_ms = w->created_wall_ms};
-	int fds[] = {w->settings_fd, w->ledger_fd, w->bells_fd, w->control_fd, w->log_fd};
+	int fds[] = {w->config->fd, *w->ledger_fd, w->control_fd, w->log_fd};
 
 	return link_send(fd, &r, fds, ARRAY_LEN(fds));
 }
@@ -139,7 +140,7 @@ void baton_start(struct baton *b)
 	int link, bad;
 
 	backoff_started(&b->backoff, now);
-	bad = start_bearer(b, b->world.settings, &bearer, &link);
+	bad = start_bearer(b, b->world.config->settings, &bearer, &link);
 	if (!bad) {
 		hand_over(b, bearer, link);
 		return;

@@ -10,6 +10,7 @@
 
 struct baton;
 struct children;
+struct reader_result;
 struct settings;
 struct uv_loop_s;
 
@@ -20,11 +21,12 @@ struct baton_ops {
 
 struct baton_world {
 	struct uv_loop_s *loop;
-	const struct settings *settings;
+	const struct reader_result *config;
 	struct children *children;
 	const char *image;	      /* of the acceptor */
 	const char *const *arguments; /* behind argv[0] */
-	int settings_fd, ledger_fd, bells_fd, control_fd, log_fd; /* given to each acceptor */
+	const int *ledger_fd;	      /* the present one */
+	int control_fd, log_fd;
 	uint64_t nofile;      /* its RLIMIT_NOFILE */
 	uint64_t created_ms, created_wall_ms; /* the supervisor's */
 	const struct baton_ops *ops;

@@ -1,4 +1,4 @@
-/* A worker finds: 0 /dev/null, 1 and 2 its log pipe, 3 channel, 4 report page, 5 bells (for reading),
+/* A worker finds: 0 /dev/null, 1 and 2 its log pipe, 3 channel, 4 report page, 5 bell (for reading),
  * 6 doorbell, and nothing else; PATH, what ENVIRONMENT says and DISPATCHER_WORKER=1, and nothing else. */
 #include "dispatcher/supervisor/birth.h"
 #include "common/base.h"
@@ -74,9 +74,9 @@ int birth_launch(const struct birth *b, const struct parts *parts, pid_t *ret_pi
 	int *ret_birth_fd)
 {
 	OWNS_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int fds[] = {null, parts->log_out, parts->log_out, parts->channel_worker, parts->page, b->bells,
-		parts->bell_out};
-	struct setup setup = {.serial = b->serial, .ring_len = birth_ring_len(b), .bell = b->bell};
+	int fds[] = {null, parts->log_out, parts->log_out, parts->channel_worker, parts->page,
+		parts->bell_worker, parts->doorbell_out};
+	struct setup setup = {.serial = b->serial, .ring_len = birth_ring_len(b)};
 	struct launch l = {.fds = fds, .fd_count = ARRAY_LEN(fds)};
 	OWNS_MEM const char **texts = environment(b, &l);
 	char title[TITLE_BYTES];

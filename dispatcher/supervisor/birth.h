@@ -13,8 +13,6 @@ struct birth {
 	const struct settings *settings;
 	const struct service_settings *service;
 	uint32_t serial;
-	uint32_t bell;	      /* index of its bell */
-	int bells;	      /* for reading only */
 	struct rlimit nofile; /* as the supervisor was started with */
 };
 

@@ -18,17 +18,17 @@ static void order_up(struct sv *sv, const struct link_record *order)
 
 static void order_run(struct sv *sv, const struct link_record *order)
 {
-	workers_run(sv->workers, order->slot);
+	workers_run(sv->workers, order->service, order->slot);
 }
 
 static void order_signal(struct sv *sv, const struct link_record *order)
 {
-	workers_signal(sv->workers, order->slot, order->serial, (int)order->number);
+	workers_signal(sv->workers, order->service, order->slot, order->serial, (int)order->number);
 }
 
 static void order_release(struct sv *sv, const struct link_record *order)
 {
-	workers_release(sv->workers, order->slot, order->serial);
+	workers_release(sv->workers, order->service, order->slot, order->serial);
 }
 
 static void order_steal(struct sv *sv, const struct link_record *order)
@@ -38,7 +38,7 @@ static void order_steal(struct sv *sv, const struct link_record *order)
 
 static void order_stolen_seen(struct sv *sv, const struct link_record *order)
 {
-	thefts_seen(sv->thefts, order->slot);
+	thefts_seen(sv->thefts, order->service, order->slot);
 }
 
 static void order_shutdown(struct sv *sv, const struct link_record *order)
@@ -59,8 +59,7 @@ static void order_idle(struct sv *sv, const struct link_record *order)
 {
 	if (order->service >= services_count(sv->services))
 		return;
-	if (services_state(sv->services, order->service) == LINK_CLOSING)
-		sv->idle[order->service] = true;
+	services_idle(sv->services, order->service);
 	sv_look(sv);
 }
 
@@ -101,7 +100,7 @@ static const char *subject_of(const struct sv *sv, const struct link_record *ord
 		return NULL;
 	if (order->service >= services_count(sv->services))
 		return "nobody";
-	name = settings_text(sv->settings, services_settings(sv->services, order->service)->name);
+	name = settings_text(sv->config.settings, services_settings(sv->services, order->service)->name);
 	if (order->serial)
 		snprintf(ret_text, size, "%s/%u", name, order->serial);
 	else

@@ -1,4 +1,4 @@
-/* Channel, report page, doorbell and log pipe of one worker. */
+/* Channel, report page, bell, doorbell and log pipe of one worker. */
 #include "dispatcher/supervisor/parts.h"
 #include "common/base.h"
 #include "common/chan.h"
@@ -23,6 +23,15 @@ static int make_page(uint32_t ring_len)
 	page->ring_len = ring_len;
 	munmap(page, sizeof(*page));
 	return base_steal_fd(&fd);
+}
+
+static int make_bell(struct parts *p)
+{
+	p->bell = page_memory("bell", sizeof(struct bell));
+	if (p->bell < 0)
+		return p->bell;
+	p->bell_worker = page_readonly(p->bell);
+	return MIN(p->bell_worker, 0);
 }
 
 /* What a worker could send back, and descriptors with it, fails with EPIPE at its end. */
@@ -59,7 +68,9 @@ int parts_make(struct parts *p, uint32_t ring_len)
 		bad = p->page < 0 ? p->page : 0;
 	}
 	if (!bad)
-		bad = make_pipe(&p->bell, &p->bell_out, O_NONBLOCK);
+		bad = make_bell(p);
+	if (!bad)
+		bad = make_pipe(&p->doorbell, &p->doorbell_out, O_NONBLOCK);
 	if (!bad)
 		bad = make_pipe(&p->log, &p->log_out, 0);
 	if (!bad && fcntl(p->log, F_SETFL, O_NONBLOCK) < 0)
@@ -71,7 +82,8 @@ int parts_make(struct parts *p, uint32_t ring_len)
 
 void parts_given(struct parts *p)
 {
-	base_close(&p->bell_out);
+	base_close(&p->bell_worker);
+	base_close(&p->doorbell_out);
 	base_close(&p->log_out);
 }
 
@@ -82,5 +94,6 @@ void parts_close(struct parts *p)
 	base_close(&p->channel_worker);
 	base_close(&p->page);
 	base_close(&p->bell);
+	base_close(&p->doorbell);
 	base_close(&p->log);
 }

@@ -9,16 +9,18 @@ struct parts {
 	int channel;	    /* the acceptor's end, shut for reading */
 	int channel_worker; /* the worker's end: kept, so that unread offers live on */
 	int page;
-	int bell;     /* doorbell, the reading end */
-	int bell_out; /* the worker's; closed once it runs */
+	int bell;	   /* memory that the acceptor writes */
+	int bell_worker;   /* the same for reading only; closed once the worker runs */
+	int doorbell;	   /* the reading end */
+	int doorbell_out;  /* the worker's; closed once it runs */
 	int log;      /* log pipe, the reading end */
 	int log_out;  /* the worker's; closed once it runs */
 };
 
-#define PARTS_NONE ((struct parts){-1, -1, -1, -1, -1, -1, -1})
+#define PARTS_NONE ((struct parts){-1, -1, -1, -1, -1, -1, -1, -1, -1})
 
 int parts_make(struct parts *p, uint32_t ring_len); /* 0, or -errno with nothing made */
-void parts_given(struct parts *p);		    /* the worker has its own: close bell_out, log_out */
+void parts_given(struct parts *p);		    /* the worker has its own: close what is its alone */
 void parts_close(struct parts *p);
 
 #endif

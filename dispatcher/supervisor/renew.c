@@ -26,7 +26,7 @@ static void on_prepared(void *user, const char *error)
 
 void sv_renew(struct sv *sv, const struct link_record *order)
 {
-	int bad = baton_prepare(sv->baton, sv->settings, sv->config.fd, on_prepared, sv);
+	int bad = baton_prepare(sv->baton, sv->config.settings, sv->config.fd, on_prepared, sv);
 
 	if (!bad)
 		sv->renewal = order->id;

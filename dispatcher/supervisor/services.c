@@ -30,6 +30,7 @@ struct service {
 	enum link_service_state state;
 	struct binding *bindings; /* one for each listener of the settings */
 	uint32_t open_count;
+	bool idle; /* CLOSING, and the acceptor knows no worker of it any more */
 	uint32_t said; /* records of the present state that the acceptor has; 0: none */
 	bool listeners_said; /* and it has every listener, also from the state before */
 	uint64_t deadline_ms;
@@ -38,11 +39,12 @@ struct service {
 };
 
 struct services {
-	const struct settings *settings;
+	struct uv_loop_s *loop;
+	const struct reader_result *config;
 	struct outlet *outlet;
 	struct adopted *adopted;
 	uint32_t count;
-	struct service services[];
+	struct service **services;
 };
 
 static const unsigned may_follow[] = {
@@ -62,6 +64,7 @@ static void service_set(struct service *svc, enum link_service_state state)
 {
 	ASSERT(may_follow[svc->state] & BIT(state));
 	svc->state = state;
+	svc->idle = false;
 	service_announce(svc);
 }
 
@@ -140,7 +143,7 @@ static void fail(struct service *svc, const char *why, pid_t owner)
 
 static bool image_is_usable(struct service *svc, char *ret_why, size_t size)
 {
-	const char *image = settings_text(svc->all->settings, svc->settings->image);
+	const char *image = settings_text(svc->all->config->settings, svc->settings->image);
 	struct stat st;
 	const char *why = NULL;
 
@@ -157,7 +160,7 @@ static bool image_is_usable(struct service *svc, char *ret_why, size_t size)
 
 static bool open_listener(struct service *svc, uint32_t index)
 {
-	const struct settings *s = svc->all->settings;
+	const struct settings *s = svc->all->config->settings;
 	const struct settings_listener *l = &settings_listeners(s, svc->settings)[index];
 	int answer = binding_open(&svc->bindings[index], svc->all->adopted, s, svc->settings, l);
 	char why[LINK_TEXT_BYTES];
@@ -176,7 +179,7 @@ static bool open_listener(struct service *svc, uint32_t index)
 
 static void log_listeners(const struct service *svc)
 {
-	const struct settings *s = svc->all->settings;
+	const struct settings *s = svc->all->config->settings;
 
 	for (uint32_t i = 0; i < svc->settings->listeners.count; i++) {
 		const char *name = settings_text(s, svc->bindings[i].listener->name);
@@ -218,39 +221,67 @@ static void on_retry(void *user)
 		open_service(svc);
 }
 
-static int service_init(struct service *svc, struct services *all, uint32_t index,
-	struct uv_loop_s *loop)
+static struct service *service_free(struct service *svc)
 {
+	if (!svc)
+		return NULL;
+	outlet_forget(svc->all->outlet, &svc->news);
+	if (svc->bindings)
+		close_listeners(svc);
+	free(svc->bindings);
+	timer_free(svc->retry);
+	free(svc);
+	return NULL;
+}
+
+static struct service *service_new(struct services *all, uint32_t index)
+{
+	struct service *svc = calloc(1, sizeof(*svc));
+
+	if (!svc)
+		return NULL;
 	svc->all = all;
 	svc->index = index;
-	svc->settings = settings_service(all->settings, index);
-	svc->name = settings_text(all->settings, svc->settings->name);
+	svc->settings = settings_service(all->config->settings, index);
+	svc->name = settings_text(all->config->settings, svc->settings->name);
 	svc->news.say = say_service;
 	svc->deadline_ms = CLOCK_NEVER;
 	svc->bindings = calloc(svc->settings->listeners.count + 1, sizeof(*svc->bindings));
-	if (!svc->bindings)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
+	for (uint32_t i = 0; svc->bindings && i < svc->settings->listeners.count; i++)
 		svc->bindings[i].sock.fd = -1;
-	return timer_new(loop, on_retry, svc, &svc->retry);
+	if (!svc->bindings || timer_new(all->loop, on_retry, svc, &svc->retry))
+		return service_free(svc);
+	return svc;
 }
 
-int services_new(struct uv_loop_s *loop, const struct settings *s, struct outlet *outlet,
+static int make_services(struct services *all, uint32_t count)
+{
+	all->services = calloc(count + 1, sizeof(struct service *));
+	if (!all->services)
+		return -ENOMEM;
+	while (all->count < count) {
+		struct service *svc = service_new(all, all->count);
+
+		if (!svc)
+			return -ENOMEM;
+		all->services[all->count++] = svc;
+	}
+	return 0;
+}
+
+int services_new(struct uv_loop_s *loop, const struct reader_result *config, struct outlet *outlet,
 	struct adopted *adopted, struct services **ret_services)
 {
-	uint32_t count = s->services.count;
-	struct services *all = calloc(1, sizeof(*all) + count * sizeof(all->services[0]));
-	int bad = 0;
+	struct services *all = calloc(1, sizeof(*all));
+	int bad;
 
 	if (!all)
 		return -ENOMEM;
-	all->settings = s;
+	all->loop = loop;
+	all->config = config;
 	all->outlet = outlet;
 	all->adopted = adopted;
-	for (uint32_t i = 0; !bad && i < count; i++) {
-		all->count++;
-		bad = service_init(&all->services[i], all, i, loop);
-	}
+	bad = make_services(all, config->settings->services.count);
 	if (bad)
 		services_free(all);
 	else
@@ -260,15 +291,10 @@ int services_new(struct uv_loop_s *loop, const struct settings *s, struct outlet
 
 struct services *services_free(struct services *all)
 {
-	for (uint32_t i = 0; all && i < all->count; i++) {
-		struct service *svc = &all->services[i];
-
-		outlet_forget(all->outlet, &svc->news);
-		if (svc->bindings)
-			close_listeners(svc);
-		free(svc->bindings);
-		timer_free(svc->retry);
-	}
+	for (uint32_t i = 0; all && i < all->count; i++)
+		service_free(all->services[i]);
+	if (all)
+		free(all->services);
 	free(all);
 	return NULL;
 }
@@ -276,8 +302,8 @@ struct services *services_free(struct services *all)
 void services_open(struct services *all)
 {
 	for (uint32_t i = 0; i < all->count; i++)
-		if (all->services[i].settings->enabled)
-			open_service(&all->services[i]);
+		if (all->services[i]->settings->enabled)
+			open_service(all->services[i]);
 }
 
 uint32_t services_count(const struct services *all)
@@ -287,23 +313,23 @@ uint32_t services_count(const struct services *all)
 
 const struct service_settings *services_settings(const struct services *all, uint32_t service)
 {
-	return all->services[service].settings;
+	return all->services[service]->settings;
 }
 
 enum link_service_state services_state(const struct services *all, uint32_t service)
 {
-	return all->services[service].state;
+	return all->services[service]->state;
 }
 
 void services_failed(struct services *all, uint32_t service, const char *why)
 {
-	if (all->services[service].state == LINK_OPEN)
-		fail(&all->services[service], why, 0);
+	if (all->services[service]->state == LINK_OPEN)
+		fail(all->services[service], why, 0);
 }
 
 void services_closing(struct services *all, uint32_t service, uint64_t deadline_ms)
 {
-	struct service *svc = &all->services[service];
+	struct service *svc = all->services[service];
 
 	if (svc->state != LINK_OPEN && svc->state != LINK_FAILED)
 		return;
@@ -316,13 +342,25 @@ void services_closing(struct services *all, uint32_t service, uint64_t deadline_
 
 void services_drained(struct services *all, uint32_t service)
 {
-	if (all->services[service].state == LINK_CLOSING)
-		close_listeners(&all->services[service]);
+	if (all->services[service]->state == LINK_CLOSING)
+		close_listeners(all->services[service]);
+}
+
+void services_idle(struct services *all, uint32_t service)
+{
+	struct service *svc = all->services[service];
+
+	svc->idle |= svc->state == LINK_CLOSING;
+}
+
+bool services_is_idle(const struct services *all, uint32_t service)
+{
+	return all->services[service]->idle;
 }
 
 void services_closed(struct services *all, uint32_t service)
 {
-	struct service *svc = &all->services[service];
+	struct service *svc = all->services[service];
 
 	if (svc->state == LINK_CLOSED)
 		return;
@@ -335,7 +373,7 @@ void services_closed(struct services *all, uint32_t service)
 bool services_all_closed(const struct services *all)
 {
 	for (uint32_t i = 0; i < all->count; i++)
-		if (all->services[i].state != LINK_CLOSED)
+		if (all->services[i]->state != LINK_CLOSED)
 			return false;
 	return true;
 }
@@ -343,7 +381,7 @@ bool services_all_closed(const struct services *all)
 void services_announce(struct services *all)
 {
 	for (uint32_t i = 0; i < all->count; i++) {
-		all->services[i].listeners_said = false;
-		service_announce(&all->services[i]);
+		all->services[i]->listeners_said = false;
+		service_announce(all->services[i]);
 	}
 }

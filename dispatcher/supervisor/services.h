@@ -2,8 +2,8 @@
 #ifndef SUPERVISOR_SERVICES_H
 #define SUPERVISOR_SERVICES_H
 
-#include "config/settings.h"
 #include "dispatcher/link.h"
+#include "dispatcher/supervisor/reader.h"
 
 #include <stdbool.h>
 
@@ -13,7 +13,7 @@ struct services;
 struct uv_loop_s;
 
 /* adopted: where listeners are looked for before they are bound; NULL for nowhere. */
-int services_new(struct uv_loop_s *loop, const struct settings *s, struct outlet *outlet,
+int services_new(struct uv_loop_s *loop, const struct reader_result *config, struct outlet *outlet,
 	struct adopted *adopted, struct services **ret_services);
 struct services *services_free(struct services *all); /* closes every listener; returns NULL */
 
@@ -29,6 +29,8 @@ void services_failed(struct services *all, uint32_t service, const char *why);
 /* No new client gets in, who waits is still accepted; until deadline_ms (monotonic). */
 void services_closing(struct services *all, uint32_t service, uint64_t deadline_ms);
 void services_drained(struct services *all, uint32_t service); /* of a closing one: close listeners */
+void services_idle(struct services *all, uint32_t service); /* of a closing one: the acceptor has no worker */
+bool services_is_idle(const struct services *all, uint32_t service);
 void services_closed(struct services *all, uint32_t service);
 bool services_all_closed(const struct services *all);
 

@@ -24,7 +24,6 @@ static void put_facts(struct msg_writer *w, const struct settings *s,
 	msg_put_u64(w, MSG_CONN_TIMEOUT, svc->connection_ms);
 	msg_put_u32(w, MSG_DEBUG, svc->debug);
 	msg_put_u32(w, MSG_RING, setup->ring_len);
-	msg_put_u32(w, MSG_BELL, setup->bell);
 	msg_put_u64(w, MSG_KILL_TIMEOUT, svc->kill_ms);
 	put_list(w, MSG_PARAMETER, s, svc->parameters);
 	put_list(w, MSG_ARGUMENT, s, svc->command);

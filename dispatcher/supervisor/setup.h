@@ -7,7 +7,6 @@
 struct setup {
 	uint32_t serial;
 	uint32_t ring_len;
-	uint32_t bell; /* index in the bells */
 };
 
 /* Sends it on the acceptor's end of a new channel. 0, -ENOBUFS (parameters too long) or -errno. */

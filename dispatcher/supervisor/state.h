@@ -21,13 +21,12 @@ enum sv_phase { SV_RUNS, SV_DRAINS, SV_KILLS, SV_ENDS };
 struct sv {
 	uv_loop_t loop;
 	uv_signal_t signals[SV_SIGNALS];
-	struct reader_result config;
-	const struct settings *settings; /* config.settings */
+	struct reader_result config;	 /* in force; the one place that holds it */
 	struct rlimit nofile;		 /* as we were started with */
 	uint64_t acceptor_nofile;	 /* its soft and hard limit */
 	uint64_t started_ms, started_wall_ms;
 	struct rundir rundir;
-	int ledger_fd, bells_fd, bells_readonly_fd;
+	int ledger_fd;
 	struct children *children;
 	struct logs *logs;
 	struct baton *baton;
@@ -37,7 +36,6 @@ struct sv {
 	struct thefts *thefts;
 	struct ops *ops;
 	enum sv_phase phase;
-	bool *idle; /* by service: closing, and the acceptor knows no worker of it any more */
 	struct timer *limit;
 	uint64_t renewal; /* the operation that replaces the acceptor */
 };

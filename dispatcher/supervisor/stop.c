@@ -55,7 +55,7 @@ static bool is_finished(const struct sv *sv, uint32_t service)
 {
 	return services_state(sv->services, service) == LINK_CLOSING &&
 		!workers_live(sv->workers, service) &&
-		(sv->idle[service] || sv->phase == SV_KILLS);
+		(services_is_idle(sv->services, service) || sv->phase == SV_KILLS);
 }
 
 void sv_look(struct sv *sv)
@@ -115,7 +115,7 @@ void sv_drain(struct sv *sv, const char *by, uint64_t within_ms)
 		return;
 	set_phase(sv, SV_DRAINS);
 	log_event(EV_STOPPING, "by=%s deadline_ms=%" PRIu64, by,
-		is_given ? within_ms : sv->settings->shutdown_ms);
+		is_given ? within_ms : sv->config.settings->shutdown_ms);
 	last = close_services(sv, false, within_ms);
 	if (last != CLOCK_NEVER)
 		timer_in(sv->limit, last - clock_mono_ms() + GRACE_MS);

@@ -31,7 +31,7 @@
 
 #define SUPERVISOR_OOM_SCORE "-900"
 #define FDS_BESIDE 256	 /* of any of our processes, beside workers and listeners */
-#define FDS_PER_WORKER 9 /* channel, its other end, page, doorbell, log, pidfd, loot, birth, spare */
+#define FDS_PER_WORKER 10 /* channel, its other end, page, bell, doorbell, log, pidfd, loot, birth, spare */
 
 /* --- configuration --- */
 
@@ -54,7 +54,6 @@ static int read_config(struct sv *sv, const char *path)
 	char text[LOG_STATUS_BYTES];
 	int status = 0, answer = reader_read(path, tell, NULL, &sv->config, &status);
 
-	sv->settings = sv->config.settings;
 	if (!answer)
 		return SUPERVISOR_DONE;
 	if (answer == READER_REFUSED)
@@ -65,24 +64,6 @@ static int read_config(struct sv *sv, const char *path)
 	else
 		log_event(EV_INTERNAL, "where=configuration why=\"%s\"", strerror(-answer));
 	return SUPERVISOR_FAILED;
-}
-
-static uint32_t all_worker_slots(const struct settings *s)
-{
-	uint32_t slots = 0;
-
-	for (uint32_t i = 0; i < s->services.count; i++)
-		slots += settings_worker_slots(settings_service(s, i));
-	return slots;
-}
-
-static uint32_t all_conn_slots(const struct settings *s)
-{
-	uint32_t slots = 0;
-
-	for (uint32_t i = 0; i < s->services.count; i++)
-		slots += settings_conn_slots(settings_service(s, i));
-	return slots;
 }
 
 /* --- the process --- */
@@ -120,7 +101,7 @@ static void raise_descriptors(struct sv *sv)
 	struct rlimit wanted;
 
 	getrlimit(RLIMIT_NOFILE, &sv->nofile);
-	wanted.rlim_max = MAX(sv->nofile.rlim_max, acceptor_descriptors(sv->settings));
+	wanted.rlim_max = MAX(sv->nofile.rlim_max, acceptor_descriptors(sv->config.settings));
 	wanted.rlim_cur = wanted.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &wanted) < 0) {
 		wanted.rlim_cur = wanted.rlim_max = sv->nofile.rlim_max;
@@ -148,11 +129,11 @@ static int take_rundir(struct sv *sv)
 {
 	pid_t holder = 0;
 	const char *what = "";
-	int answer = rundir_open(&sv->rundir, sv->settings, &holder, &what);
+	int answer = rundir_open(&sv->rundir, sv->config.settings, &holder, &what);
 
 	if (answer == RUNDIR_TAKEN)
 		fprintf(stderr, "dispatcher: already running as process %d (%s)\n", holder,
-			settings_text(sv->settings, sv->settings->run_dir));
+			settings_text(sv->config.settings, sv->config.settings->run_dir));
 	else if (answer)
 		fprintf(stderr, "dispatcher: %s: %s\n", what, strerror(-answer));
 	return answer ? -1 : 0;
@@ -176,31 +157,34 @@ static int adopt_inherited(struct sv *sv)
 
 /* --- shared memory --- */
 
+static struct ledger_need *ledger_needs(const struct settings *s)
+{
+	struct ledger_need *needs = calloc(s->services.count + 1, sizeof(*needs));
+
+	for (uint32_t i = 0; needs && i < s->services.count; i++)
+		needs[i] = (struct ledger_need){settings_worker_slots(settings_service(s, i)),
+			settings_conn_slots(settings_service(s, i))};
+	return needs;
+}
+
 static int make_ledger(struct sv *sv)
 {
-	const struct settings *s = sv->settings;
-	uint32_t workers = all_worker_slots(s), conns = all_conn_slots(s);
-	size_t bytes = ledger_bytes(s->services.count, workers, conns);
+	uint32_t services = sv->config.settings->services.count;
+	OWNS_MEM struct ledger_need *needs = ledger_needs(sv->config.settings);
+	size_t bytes = needs ? ledger_bytes(needs, services) : 0;
 	void *memory;
 
+	if (!needs)
+		return -ENOMEM;
 	sv->ledger_fd = page_memory("ledger", bytes);
 	if (sv->ledger_fd < 0)
 		return sv->ledger_fd;
 	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, sv->ledger_fd, 0);
 	if (memory == MAP_FAILED)
 		return -errno;
-	ledger_format(memory, s->services.count, workers, conns);
+	ledger_format(memory, needs, services);
 	munmap(memory, bytes);
 	return 0;
-}
-
-static int make_bells(struct sv *sv)
-{
-	sv->bells_fd = page_memory("bells", page_bells_bytes(MAX(all_worker_slots(sv->settings), 1u)));
-	if (sv->bells_fd < 0)
-		return sv->bells_fd;
-	sv->bells_readonly_fd = page_readonly(sv->bells_fd);
-	return MIN(sv->bells_readonly_fd, 0);
 }
 
 /* --- signals --- */
@@ -259,13 +243,11 @@ static int make_baton(struct sv *sv, const struct supervisor_options *options)
 	static const struct baton_ops ops = {.announce = sv_announce, .order = sv_order};
 	static const char *const role[] = {"--role=acceptor", NULL};
 	struct baton_world world = {.loop = &sv->loop,
-		.settings = sv->settings,
+		.config = &sv->config,
 		.children = sv->children,
 		.image = options->acceptor_image ? options->acceptor_image : LAUNCH_SELF,
 		.arguments = options->acceptor_image ? options->acceptor_arguments : role,
-		.settings_fd = sv->config.fd,
-		.ledger_fd = sv->ledger_fd,
-		.bells_fd = sv->bells_fd,
+		.ledger_fd = &sv->ledger_fd,
 		.control_fd = sv->rundir.control.fd,
 		.log_fd = logs_acceptor_fd(sv->logs),
 		.nofile = sv->acceptor_nofile,
@@ -281,12 +263,11 @@ static int make_workers(struct sv *sv)
 {
 	static const struct workers_ops ops = {.unusable = on_unusable, .exited = on_exited};
 	struct workers_world world = {.loop = &sv->loop,
-		.settings = sv->settings,
+		.config = &sv->config,
 		.children = sv->children,
 		.services = sv->services,
 		.outlet = baton_outlet(sv->baton),
 		.logs = sv->logs,
-		.bells = sv->bells_readonly_fd,
 		.nofile = sv->nofile,
 		.ops = &ops,
 		.user = sv};
@@ -297,7 +278,7 @@ static int make_workers(struct sv *sv)
 static int make_thefts(struct sv *sv)
 {
 	struct thefts_world world = {.loop = &sv->loop,
-		.settings = sv->settings,
+		.config = &sv->config,
 		.children = sv->children,
 		.workers = sv->workers,
 		.outlet = baton_outlet(sv->baton),
@@ -312,15 +293,13 @@ static int make_parts(struct sv *sv, const struct supervisor_options *options)
 	int bad = children_new(&sv->loop, &sv->children);
 
 	if (!bad)
-		bad = logs_new(&sv->loop, sv->children, sv->settings, &sv->logs);
+		bad = logs_new(&sv->loop, sv->children, sv->config.settings, &sv->logs);
 	if (!bad)
 		bad = make_ledger(sv);
 	if (!bad)
-		bad = make_bells(sv);
-	if (!bad)
 		bad = make_baton(sv, options);
 	if (!bad)
-		bad = services_new(&sv->loop, sv->settings, baton_outlet(sv->baton), sv->adopted,
+		bad = services_new(&sv->loop, &sv->config, baton_outlet(sv->baton), sv->adopted,
 			&sv->services);
 	if (!bad)
 		bad = make_workers(sv);
@@ -330,8 +309,6 @@ static int make_parts(struct sv *sv, const struct supervisor_options *options)
 		bad = ops_new(baton_outlet(sv->baton), &sv->ops);
 	if (!bad)
 		bad = timer_new(&sv->loop, sv_on_limit, sv, &sv->limit);
-	if (!bad && !(sv->idle = calloc(sv->settings->services.count + 1, sizeof(*sv->idle))))
-		bad = -ENOMEM;
 	return bad ? bad : watch_signals(sv);
 }
 
@@ -350,15 +327,12 @@ static void free_parts(struct sv *sv)
 		children_free(sv->children);
 	logs_free(sv->logs);
 	timer_free(sv->limit);
-	free(sv->idle);
 	for (int i = 0; i < SV_SIGNALS; i++)
 		if (sv->signals[i].data)
 			uv_close((uv_handle_t *)&sv->signals[i], NULL);
 	uv_run(&sv->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&sv->loop);
 	base_close(&sv->ledger_fd);
-	base_close(&sv->bells_fd);
-	base_close(&sv->bells_readonly_fd);
 }
 
 static int run(struct sv *sv, const struct supervisor_options *options)
@@ -374,8 +348,8 @@ static int run(struct sv *sv, const struct supervisor_options *options)
 		logs_start(sv->logs);
 		log_to(logs_own_fd(sv->logs));
 		log_event(EV_START, "version=%s pid=%d config=%s", VERSION, getpid(),
-			log_quote(settings_text(sv->settings, sv->settings->config_file), quoted));
-		adopted_match(sv->adopted, sv->settings);
+			log_quote(settings_text(sv->config.settings, sv->config.settings->config_file), quoted));
+		adopted_match(sv->adopted, sv->config.settings);
 		services_open(sv->services);
 		baton_start(sv->baton);
 		uv_run(&sv->loop, UV_RUN_DEFAULT);
@@ -388,8 +362,6 @@ int supervisor_main(const struct supervisor_options *options)
 {
 	struct sv sv = {.config.fd = -1,
 		.ledger_fd = -1,
-		.bells_fd = -1,
-		.bells_readonly_fd = -1,
 		.started_ms = clock_mono_ms(),
 		.started_wall_ms = clock_wall_ms()};
 	int status, bad = adopt_inherited(&sv);
@@ -403,7 +375,7 @@ int supervisor_main(const struct supervisor_options *options)
 		adopted_free(sv.adopted);
 		return status;
 	}
-	log_set_debug(sv.settings->debug);
+	log_set_debug(sv.config.settings->debug);
 	settle_process(&sv);
 	status = SUPERVISOR_FAILED;
 	if (!take_rundir(&sv)) {
@@ -411,7 +383,7 @@ int supervisor_main(const struct supervisor_options *options)
 		rundir_close(&sv.rundir);
 	}
 	adopted_free(sv.adopted);
-	munmap((void *)sv.settings, sv.settings->bytes);
+	munmap((void *)sv.config.settings, sv.config.settings->bytes);
 	base_close(&sv.config.fd);
 	return status;
 }

@@ -14,6 +14,7 @@
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/outlet.h"
+#include "dispatcher/supervisor/reader.h"
 #include "dispatcher/supervisor/thief.h"
 #include "dispatcher/supervisor/watch.h"
 #include "dispatcher/supervisor/workers.h"
@@ -35,9 +36,10 @@ enum theft_state { THEFT_NONE, THEFT_WAITS, THEFT_RUNS, THEFT_ENDED };
 
 struct theft {
 	struct news news;
+	struct theft *next;
 	struct thefts *all;
 	enum theft_state state;
-	uint32_t slot, serial, target_count;
+	uint32_t service, slot, serial, target_count;
 	struct link_target targets[LINK_TARGETS];
 	enum link_theft result;
 	int loot_fd;
@@ -49,8 +51,7 @@ struct theft {
 
 struct thefts {
 	struct thefts_world world;
-	uint32_t count;
-	struct theft *thefts[]; /* by slot; NULL until there is one */
+	struct theft *first; /* one for each slot that was ever robbed */
 };
 
 static const unsigned may_follow[] = {
@@ -71,6 +72,7 @@ static int say_theft(struct news *news, int fd)
 	struct theft *t = (struct theft *)news;
 	bool ended = t->state == THEFT_ENDED;
 	struct link_record r = {.type = ended ? LINK_STOLEN : LINK_STEALING,
+		.service = t->service,
 		.slot = t->slot,
 		.serial = t->serial,
 		.status = (int32_t)t->result,
@@ -165,8 +167,8 @@ static int launch_thief(struct theft *t, const struct parts *victim, int null)
 	struct launch l = {.title = "dispatcher: thief",
 		.image = LAUNCH_SELF,
 		.arguments = arguments,
-		.uid = w->settings->uid,
-		.gid = w->settings->gid,
+		.uid = w->config->settings->uid,
+		.gid = w->config->settings->gid,
 		.umask = 077,
 		.fds = fds,
 		.fd_count = THIEF_TARGETS + t->target_count};
@@ -175,7 +177,7 @@ static int launch_thief(struct theft *t, const struct parts *victim, int null)
 
 	l.limits[RLIMIT_NOFILE] = (struct spec_limit){1, w->nofile, w->nofile};
 	for (uint32_t i = 0; i < t->target_count; i++) {
-		const struct parts *target = workers_parts(w->workers, t->targets[i].slot);
+		const struct parts *target = workers_parts(w->workers, t->service, t->targets[i].slot);
 
 		snprintf(rooms[i], sizeof(rooms[i]), "%u", target ? t->targets[i].room : 0);
 		arguments[i + 1] = rooms[i];
@@ -187,7 +189,7 @@ static int launch_thief(struct theft *t, const struct parts *victim, int null)
 
 static void start(struct theft *t)
 {
-	const struct parts *victim = workers_parts(t->all->world.workers, t->slot);
+	const struct parts *victim = workers_parts(t->all->world.workers, t->service, t->slot);
 	OWNS_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int bad = victim && null >= 0 ? make_loot(t) : -ENOENT;
 
@@ -207,22 +209,29 @@ static bool is_sound(const struct thefts *all, const struct link_record *order)
 {
 	const struct workers *workers = all->world.workers;
 
-	if (order->slot >= all->count || !workers_parts(workers, order->slot) ||
-		order->target_count > LINK_TARGETS)
+	if (!workers_parts(workers, order->service, order->slot) || order->target_count > LINK_TARGETS)
 		return false;
 	for (uint32_t i = 0; i < order->target_count; i++) {
 		uint32_t slot = order->targets[i].slot;
 
-		if (slot >= all->count || slot == order->slot ||
-			workers_service(workers, slot) != workers_service(workers, order->slot))
+		if (slot >= workers_slots(workers, order->service) || slot == order->slot)
 			return false;
 	}
 	return true;
 }
 
-static struct theft *theft_of(struct thefts *all, uint32_t slot)
+static struct theft *find(const struct thefts *all, uint32_t service, uint32_t slot)
 {
-	struct theft *t = all->thefts[slot];
+	struct theft *t = all->first;
+
+	while (t && (t->service != service || t->slot != slot))
+		t = t->next;
+	return t;
+}
+
+static struct theft *theft_of(struct thefts *all, uint32_t service, uint32_t slot)
+{
+	struct theft *t = find(all, service, slot);
 
 	if (t)
 		return t;
@@ -232,21 +241,24 @@ static struct theft *theft_of(struct thefts *all, uint32_t slot)
 		return NULL;
 	}
 	t->all = all;
+	t->service = service;
 	t->slot = slot;
 	t->news.say = say_theft;
 	t->loot_fd = -1;
-	all->thefts[slot] = t;
+	t->next = all->first;
+	all->first = t;
 	return t;
 }
 
 void thefts_steal(struct thefts *all, const struct link_record *order)
 {
-	struct theft *t = is_sound(all, order) ? theft_of(all, order->slot) : NULL;
+	struct theft *t =
+		is_sound(all, order) ? theft_of(all, order->service, order->slot) : NULL;
 
 	if (!t)
 		return;
-	if (t->serial != order->serial)
-		thefts_seen(all, order->slot); /* another worker's: nobody asks for it any more */
+	if (t->serial != order->serial) /* another worker's: nobody asks for it any more */
+		thefts_seen(all, order->service, order->slot);
 	if (t->state != THEFT_NONE) {
 		outlet_push(all->world.outlet, &t->news);
 		return;
@@ -262,9 +274,9 @@ void thefts_steal(struct thefts *all, const struct link_record *order)
 	}
 }
 
-void thefts_seen(struct thefts *all, uint32_t slot)
+void thefts_seen(struct thefts *all, uint32_t service, uint32_t slot)
 {
-	struct theft *t = slot < all->count ? all->thefts[slot] : NULL;
+	struct theft *t = find(all, service, slot);
 
 	if (!t || t->state != THEFT_ENDED)
 		return;
@@ -275,31 +287,28 @@ void thefts_seen(struct thefts *all, uint32_t slot)
 
 void thefts_announce(struct thefts *all)
 {
-	for (uint32_t i = 0; i < all->count; i++)
-		if (all->thefts[i] && all->thefts[i]->state != THEFT_NONE)
-			outlet_push(all->world.outlet, &all->thefts[i]->news);
+	for (struct theft *t = all->first; t; t = t->next)
+		if (t->state != THEFT_NONE)
+			outlet_push(all->world.outlet, &t->news);
 }
 
 int thefts_new(const struct thefts_world *world, struct thefts **ret_thefts)
 {
-	uint32_t count = workers_slots(world->workers);
-	struct thefts *all = calloc(1, sizeof(*all) + count * sizeof(all->thefts[0]));
+	struct thefts *all = calloc(1, sizeof(*all));
 
 	if (!all)
 		return -ENOMEM;
 	all->world = *world;
-	all->count = count;
 	*ret_thefts = all;
 	return 0;
 }
 
 struct thefts *thefts_free(struct thefts *all)
 {
-	for (uint32_t i = 0; all && i < all->count; i++) {
-		struct theft *t = all->thefts[i];
+	struct theft *t;
 
-		if (!t)
-			continue;
+	while (all && (t = all->first)) {
+		all->first = t->next;
 		outlet_forget(all->world.outlet, &t->news);
 		drop_loot(t);
 		timer_free(t->look);

@@ -6,14 +6,14 @@
 
 struct children;
 struct outlet;
-struct settings;
+struct reader_result;
 struct thefts;
 struct uv_loop_s;
 struct workers;
 
 struct thefts_world {
 	struct uv_loop_s *loop;
-	const struct settings *settings;
+	const struct reader_result *config;
 	struct children *children;
 	struct workers *workers;
 	struct outlet *outlet;
@@ -26,7 +26,7 @@ struct thefts *thefts_free(struct thefts *all); /* thieves under way are left to
 
 /* Orders of the acceptor: LINK_STEAL and LINK_STOLEN_SEEN; what makes no sense is ignored. */
 void thefts_steal(struct thefts *all, const struct link_record *order);
-void thefts_seen(struct thefts *all, uint32_t slot);
+void thefts_seen(struct thefts *all, uint32_t service, uint32_t slot);
 
 /* Tells the acceptor everything again. */
 void thefts_announce(struct thefts *all);

@@ -1,20 +1,16 @@
-/* Worker processes by slot: started when the acceptor asks and the limits allow, kept until the
- * acceptor has settled them. */
+/* Worker processes by service and slot: started when the acceptor asks and the limits allow, kept until
+ * the acceptor has settled them. */
 #ifndef SUPERVISOR_WORKERS_H
 #define SUPERVISOR_WORKERS_H
 
-#include "config/settings.h"
-#include "dispatcher/supervisor/parts.h"
+#include "common/ledger.h"
+#include "dispatcher/supervisor/reader.h"
+#include "dispatcher/supervisor/worker.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/resource.h>
 
-struct children;
-struct logs;
-struct outlet;
 struct services;
-struct uv_loop_s;
 struct workers;
 
 struct workers_ops {
@@ -25,12 +21,11 @@ struct workers_ops {
 
 struct workers_world {
 	struct uv_loop_s *loop;
-	const struct settings *settings;
+	const struct reader_result *config; /* what is in force, whenever it is asked */
 	struct children *children;
 	struct services *services;
 	struct outlet *outlet;
 	struct logs *logs;
-	int bells;	      /* for reading only */
 	struct rlimit nofile; /* as the supervisor was started with */
 	const struct workers_ops *ops;
 	void *user;
@@ -38,20 +33,22 @@ struct workers_world {
 
 int workers_new(const struct workers_world *world, struct workers **ret_workers);
 struct workers *workers_free(struct workers *all); /* closes everything, kills nobody */
-uint32_t workers_slots(const struct workers *all);
+uint32_t workers_slots(const struct workers *all, uint32_t service);
 
 /* Orders of the acceptor: what makes no sense is ignored. */
-void workers_run(struct workers *all, uint32_t slot);
-void workers_signal(struct workers *all, uint32_t slot, uint32_t serial, int number);
-void workers_release(struct workers *all, uint32_t slot, uint32_t serial);
+void workers_run(struct workers *all, uint32_t service, uint32_t slot);
+void workers_signal(struct workers *all, uint32_t service, uint32_t slot, uint32_t serial, int number);
+void workers_release(struct workers *all, uint32_t service, uint32_t slot, uint32_t serial);
 
 void workers_kill_all(struct workers *all);
 uint32_t workers_live(const struct workers *all, uint32_t service);
 uint32_t workers_live_total(const struct workers *all);
 
+/* Who is in a slot; NULL: nobody, or there is no such slot. */
+struct worker *workers_at(const struct workers *all, uint32_t service, uint32_t slot);
+
 /* The descriptors of a slot that has a worker or whose end is not settled; NULL: none. */
-const struct parts *workers_parts(const struct workers *all, uint32_t slot);
-uint32_t workers_service(const struct workers *all, uint32_t slot);
+const struct parts *workers_parts(const struct workers *all, uint32_t service, uint32_t slot);
 
 /* Tells the acceptor everything again, after it forgot every order that is not carried out. */
 void workers_announce(struct workers *all);

@@ -210,7 +210,7 @@ def test_workers_inherit_exactly_their_own_descriptors(run_daemon, port):
     daemon = run_daemon(service("bare", number, IMAGE="rogue", PARAMETER="MODE=honest"), service("other", other, IMAGE="dispatcher-exec",
                         COMMAND="/bin/ls -l /proc/self/fd"))
     native = processes.descriptors(daemon.workers("bare")[0]["pid"])
-    assert set(native) == set(range(7)), native  # standard ones; channel, page, bells, doorbell
+    assert set(native) == set(range(7)), native  # standard ones; channel, page, bell, doorbell
     sockets = [number for number, link in native.items() if link.startswith("socket:")]
     assert sockets == [3], native  # and no listener
     with clients.connect(other) as sock:

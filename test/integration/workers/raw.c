@@ -13,9 +13,7 @@
 
 static void read_setup_fact(struct raw *r, const struct msg_value *v)
 {
-	if (v->fact == MSG_BELL)
-		msg_u32(v, &r->bell);
-	else if (v->fact == MSG_RING)
+	if (v->fact == MSG_RING)
 		msg_u32(v, &r->ring_len);
 	else if (v->fact == MSG_WORKER)
 		msg_u32(v, &r->serial);
@@ -50,8 +48,8 @@ void raw_init(struct raw *r)
 	while (msg_next(&reader, &v) > 0)
 		read_setup_fact(r, &v);
 	r->page = page_map(RAW_PAGE, page_bytes(r->ring_len), true);
-	r->bells = page_map(RAW_BELLS, page_bells_bytes(r->bell + 1), false);
-	if (!r->page || !r->bells)
+	r->bell = page_map(RAW_BELL, sizeof(*r->bell), false);
+	if (!r->page || !r->bell)
 		err(1, "mmap");
 }
 
@@ -67,7 +65,7 @@ const char *raw_param(const struct raw *r, const char *name)
 
 void raw_ring(struct raw *r)
 {
-	page_ring(&r->bells[r->bell], RAW_DOORBELL, &r->rung);
+	page_ring(r->bell, RAW_DOORBELL, &r->rung);
 }
 
 static void take(struct raw *r, const void *buf, size_t len, const int *fds)

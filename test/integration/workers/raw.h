@@ -9,7 +9,7 @@
 
 #define RAW_CHANNEL 3
 #define RAW_PAGE 4
-#define RAW_BELLS 5
+#define RAW_BELL 5
 #define RAW_DOORBELL 6
 #define RAW_CONNS 256
 
@@ -20,8 +20,8 @@ struct raw_conn {
 
 struct raw {
 	struct page *page;
-	struct bell *bells;
-	uint32_t bell, ring_len, serial, rung;
+	const struct bell *bell;
+	uint32_t ring_len, serial, rung;
 	char params[16][256]; /* NAME=VALUE */
 	unsigned param_count;
 	struct raw_conn conns[RAW_CONNS];

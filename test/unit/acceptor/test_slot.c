@@ -14,7 +14,7 @@
 
 static struct ledger_conn table[CONNS];
 static struct ledger_worker book;
-static struct bell bell;
+static struct bell *bell;
 static struct conns conns;
 static struct page *page;
 static uv_loop_t loop;
@@ -43,7 +43,8 @@ static const struct slot_ops ops = {
 static int attach(void **state)
 {
 	uint32_t ring = page_ring_len(CONNS);
-	int ends[2], pipe_ends[2], fd = page_memory("page", page_bytes(ring)), fds[3];
+	int ends[2], pipe_ends[2], fd = page_memory("page", page_bytes(ring));
+	int bell_fd = page_memory("bell", sizeof(*bell)), fds[SLOT_FDS];
 
 	memset(table, 0, sizeof(table));
 	book = (struct ledger_worker){.serial = 1};
@@ -53,13 +54,14 @@ static int attach(void **state)
 	assert_int_equal(pipe(pipe_ends), 0);
 	page = page_map(fd, page_bytes(ring), 1);
 	page->ring_len = ring;
+	bell = page_map(bell_fd, sizeof(*bell), 0);
 	finished = rang = 0;
-	slot = (struct slot){.global = WORKER, .ring_len = ring, .bell = &bell, .book = &book, .ops = &ops,
+	slot = (struct slot){.index = WORKER, .book = &book, .ops = &ops,
 		.chan = -1, .bell_fd = -1};
-	fds[0] = ends[0], fds[1] = fd, fds[2] = pipe_ends[0];
+	fds[0] = ends[0], fds[1] = fd, fds[2] = pipe_ends[0], fds[3] = bell_fd;
 	worker_end = ends[1];
 	bell_end = pipe_ends[1];
-	return slot_attach_consume(&slot, &loop, fds, 1, 1);
+	return slot_attach_consume(&slot, &loop, fds, ring, 1, 1);
 }
 
 static int detach(void **state)
@@ -70,6 +72,7 @@ static int detach(void **state)
 	close(worker_end);
 	close(bell_end);
 	munmap(page, page_bytes(page_ring_len(CONNS)));
+	munmap(bell, sizeof(*bell));
 	return uv_loop_close(&loop);
 }
 
@@ -202,15 +205,15 @@ static void a_ping_is_answered_by_its_own_nonce_only(void **state)
 
 static void the_bell_rings_once_per_arming(void **state)
 {
-	uint32_t rung = bell.armed;
+	uint32_t rung = bell->armed;
 
-	page_ring(&bell, bell_end, &rung);
+	page_ring(bell, bell_end, &rung);
 	uv_run(&loop, UV_RUN_NOWAIT);
 	assert_int_equal(rang, 0);
 	slot_arm(&slot);
 	slot_arm(&slot);
-	page_ring(&bell, bell_end, &rung);
-	page_ring(&bell, bell_end, &rung);
+	page_ring(bell, bell_end, &rung);
+	page_ring(bell, bell_end, &rung);
 	uv_run(&loop, UV_RUN_NOWAIT);
 	assert_int_equal(rang, 1);
 }

@@ -34,7 +34,7 @@ static int set_up(void **state)
 	uplink = (struct uplink){.alive = false};
 	for (uint32_t i = 0; i < SLOTS; i++)
 		slots[i] = (struct slot){
-			.index = i, .global = i, .serial = i + 1, .book = &books[i], .owner = &svc};
+			.index = i, .serial = i + 1, .book = &books[i], .owner = &svc};
 	svc = (struct service){.name = "test",
 		.ledger = &ledger,
 		.book = &book,
@@ -45,12 +45,12 @@ static int set_up(void **state)
 		table[i] = (struct ledger_conn){.phase = LEDGER_OPEN, .worker = VICTIM};
 	books[VICTIM].given = 2;
 	conns_init(&svc.conns, table, CONNS);
-	return uplink_size(&uplink, SLOTS, 1);
+	return uplink_size(&uplink, 1) || uplink_slots(&uplink, 0, SLOTS);
 }
 
 static int tear_down(void **state)
 {
-	free(uplink.slots);
+	free(uplink.services[0].slots);
 	free(uplink.services);
 	return 0;
 }
@@ -105,7 +105,7 @@ static void a_theft_that_ended_before_this_acceptor_began_is_booked(void **state
 
 	theft_ended(&svc, &ended, loot_of(2), 1);
 	assert_null(svc.theft.victim);
-	assert_int_not_equal(uplink.slots[VICTIM].pending, 0);
+	assert_int_not_equal(uplink.services[0].slots[VICTIM].pending, 0);
 	both_are_moved();
 }
 

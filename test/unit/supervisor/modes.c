@@ -77,7 +77,7 @@ static int show_yourself(void)
 	printf("score %s", fgets(line, sizeof(line), score));
 	fclose(score);
 	closedir(d);
-	printf("bells %s\n", fcntl(5, F_GETFL) == O_RDONLY || (fcntl(5, F_GETFL) & O_ACCMODE) == O_RDONLY ?
+	printf("bell %s\n", fcntl(5, F_GETFL) == O_RDONLY || (fcntl(5, F_GETFL) & O_ACCMODE) == O_RDONLY ?
 		"readonly" : "writable");
 	printf("sending %d\n", send(CHANNEL, "x", 1, MSG_NOSIGNAL) < 0 ? errno : 0);
 	printf("user %d\n", geteuid());

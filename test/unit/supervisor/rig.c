@@ -254,7 +254,7 @@ void rig_run(struct rig *rig, uint32_t slot, struct rig_news *ret_worker)
 	rig_order(rig, (struct link_record){.type = LINK_RUN, .slot = slot});
 	rig_await(rig, LINK_WORKER, ret_worker);
 	assert_int_equal(ret_worker->r.slot, slot);
-	assert_int_equal(ret_worker->fd_count, 3);
+	assert_int_equal(ret_worker->fd_count, 4);
 }
 
 void rig_lose_acceptor(struct rig *rig)

@@ -68,7 +68,7 @@ static void an_acceptor_is_told_everything_and_then_to_go(void **state)
 	stop();
 }
 
-static void hello_brings_settings_ledger_bells_control_and_log(void **state)
+static void hello_brings_settings_ledger_control_and_log(void **state)
 {
 	struct rig_news hello;
 	struct settings *s;
@@ -80,20 +80,18 @@ static void hello_brings_settings_ledger_bells_control_and_log(void **state)
 	rig_next(&rig, &hello);
 	assert_int_equal(hello.r.number, 1);
 	assert_int_equal(hello.r.pid, rig.pid);
-	assert_int_equal(hello.fd_count, 5);
+	assert_int_equal(hello.fd_count, 4);
 	assert_int_equal(fstat(hello.fds[0], &st), 0);
 	s = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, hello.fds[0], 0);
 	assert_int_equal(settings_check(s, (size_t)st.st_size), 0);
 	assert_true(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, hello.fds[0], 0) == MAP_FAILED);
 	assert_int_equal(fstat(hello.fds[1], &st), 0);
 	ledger = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, hello.fds[1], 0);
-	assert_int_equal(ledger_check(ledger, (size_t)st.st_size, 1,
-				 settings_worker_slots(settings_service(s, 0)),
-				 settings_conn_slots(settings_service(s, 0))),
-		0);
+	assert_int_equal(ledger_check_own(ledger, (size_t)st.st_size, 1), 0);
+	assert_int_equal(ledger_has(ledger, 0).workers, settings_worker_slots(settings_service(s, 0)));
+	assert_int_equal(ledger_has(ledger, 0).conns, settings_conn_slots(settings_service(s, 0)));
 	munmap(ledger, (size_t)st.st_size);
-	assert_true(fcntl(hello.fds[2], F_GETFL) & O_RDWR);
-	assert_int_equal(write(hello.fds[4], "a line of the acceptor\n", 23), 23);
+	assert_int_equal(write(hello.fds[3], "a line of the acceptor\n", 23), 23);
 	rig_await_output(&rig, "a line of the acceptor\n");
 	munmap(s, s->bytes);
 	rig_drop(&hello);
@@ -314,7 +312,7 @@ static void log_pipes_outlive_a_killed_logger(void **state)
 	rig_await_output(&rig, "service.open");
 	assert_int_equal(kill(rig_child(&rig, "logger"), SIGKILL), 0);
 	rig_await_output(&rig, "logger.exit");
-	assert_int_equal(write(hello.fds[4], "still heard\n", 12), 12);
+	assert_int_equal(write(hello.fds[3], "still heard\n", 12), 12);
 	rig_await_output(&rig, "still heard\n");
 	rig_drop(&hello);
 	stop();
@@ -326,7 +324,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(an_acceptor_is_told_everything_and_then_to_go),
-		RIG_TEST(hello_brings_settings_ledger_bells_control_and_log),
+		RIG_TEST(hello_brings_settings_ledger_control_and_log),
 		RIG_TEST(the_listener_that_is_announced_gets_the_clients),
 		RIG_TEST(a_second_start_says_who_runs_and_touches_nothing),
 		RIG_TEST(a_refused_configuration_ends_with_78_and_names_the_line),

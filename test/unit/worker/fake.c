@@ -24,13 +24,13 @@
 #define PATIENCE_MS 10000
 
 struct ends {
-	int log, channel, page, bells, doorbell;
+	int log, channel, page, bell, doorbell;
 };
 
 static void become_worker(const struct fake_options *o, const struct ends *e)
 {
 	struct rlimit limit = {o->nofile, o->nofile};
-	int from[] = {open("/dev/null", O_RDWR), e->log, e->log, e->channel, e->page, e->bells,
+	int from[] = {open("/dev/null", O_RDWR), e->log, e->log, e->channel, e->page, e->bell,
 		e->doorbell};
 	unsigned count = ARRAY_LEN(from);
 
@@ -64,7 +64,6 @@ static void send_setup(struct fake *f, const struct fake_options *o)
 	msg_put_u64(&m, MSG_CONN_TIMEOUT, o->conn_timeout_ms);
 	msg_put_u64(&m, MSG_KILL_TIMEOUT, o->kill_timeout_ms);
 	msg_put_u32(&m, MSG_RING, f->ring_len);
-	msg_put_u32(&m, MSG_BELL, 1);
 	msg_put_text(&m, MSG_LISTENER_NAME, "127.0.0.1:25");
 	msg_put_text(&m, MSG_LISTENER_NAME, "unix:/run/test");
 	for (unsigned i = 0; o->params && o->params[i]; i++)
@@ -76,16 +75,14 @@ static void send_setup(struct fake *f, const struct fake_options *o)
 
 static void make_memory(struct fake *f, struct ends *e)
 {
-	OWNS_FD int bells = page_memory("bells", page_bells_bytes(2));
-	struct bell *memory;
+	OWNS_FD int bell = page_memory("bell", sizeof(*f->bell));
 
 	e->page = page_memory("page", page_bytes(f->ring_len));
 	f->page = page_map(e->page, page_bytes(f->ring_len), 1);
 	f->page->version = PAGE_VERSION;
 	f->page->ring_len = f->ring_len;
-	memory = page_map(bells, page_bells_bytes(2), 1);
-	f->bell = memory + 1;
-	e->bells = page_readonly(bells);
+	f->bell = page_map(bell, sizeof(*f->bell), 1);
+	e->bell = page_readonly(bell);
 }
 
 struct fake *fake_spawn(const struct fake_options *o)
@@ -111,7 +108,7 @@ struct fake *fake_spawn(const struct fake_options *o)
 		become_worker(o, &e);
 	f->pidfd = pidfd_open(f->pid, 0);
 	close(e.page);
-	close(e.bells);
+	close(e.bell);
 	close(e.doorbell);
 	close(e.log);
 	send_setup(f, o);
@@ -138,7 +135,7 @@ void fake_end(struct fake *f)
 	}
 	expect_no_complaint(f);
 	munmap(f->page, page_bytes(f->ring_len));
-	munmap(f->bell - 1, page_bells_bytes(2));
+	munmap(f->bell, sizeof(*f->bell));
 	close(f->pidfd);
 	base_close(&f->channel);
 	base_close(&f->kept);

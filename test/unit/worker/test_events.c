@@ -226,7 +226,7 @@ static void reopen_reaches_the_author(void **state)
 
 static void the_ring_of_the_page_wraps_around(void **state)
 {
-	struct fake *f = fake_start(&(struct fake_options){.image = ECHO, .max_conns = 8});
+	struct fake *f = fake_start(&(struct fake_options){.image = ECHO, .max_conns = 8, .ring_len = 16});
 	int clients[8];
 
 	assert_int_equal(f->ring_len, 16);

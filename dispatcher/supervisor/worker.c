@@ -1,0 +1,273 @@
+/* The life of one worker process. What connects it (parts) outlives the process, so that what it has
+ * not read can be given to others; that ends when the acceptor says that everything is settled. */
+#include "dispatcher/supervisor/worker.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "dispatcher/link.h"
+#include "dispatcher/supervisor/birth.h"
+#include "dispatcher/supervisor/child.h"
+#include "dispatcher/supervisor/spec.h"
+#include "dispatcher/supervisor/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+static const unsigned may_follow[] = {
+	[WORKER_QUEUED] = BIT(WORKER_BORN) | BIT(WORKER_EXITED),
+	[WORKER_BORN] = BIT(WORKER_RUNS) | BIT(WORKER_EXITED),
+	[WORKER_RUNS] = BIT(WORKER_EXITED),
+	[WORKER_EXITED] = 0,
+};
+
+static void set_state(struct worker *w, enum worker_state state)
+{
+	enum worker_state before = w->state;
+
+	ASSERT(may_follow[before] & BIT(state));
+	w->state = state;
+	w->world->ops->became(w->world->user, w, before);
+}
+
+bool worker_lives(const struct worker *w)
+{
+	return w->state == WORKER_BORN || w->state == WORKER_RUNS;
+}
+
+/* --- what the acceptor is told --- */
+
+static int say_started(struct worker *w, int fd)
+{
+	struct link_record r = {.type = LINK_WORKER,
+		.service = w->service,
+		.slot = w->slot,
+		.serial = w->serial,
+		.number = w->ring_len,
+		.pid = w->pid,
+		.created_ms = w->created_ms,
+		.created_wall_ms = w->created_wall_ms};
+	int fds[] = {w->parts.channel, w->parts.page, w->parts.doorbell, w->parts.bell};
+
+	return link_send(fd, &r, fds, ARRAY_LEN(fds));
+}
+
+static int say_exited(struct worker *w, int fd)
+{
+	struct link_record r = {.type = LINK_EXITED,
+		.service = w->service,
+		.slot = w->slot,
+		.serial = w->serial,
+		.pid = w->error ? 0 : w->pid,
+		.status = w->status,
+		.error = w->error};
+
+	return link_send(fd, &r, NULL, 0);
+}
+
+static int say_worker(struct news *news, int fd)
+{
+	struct worker *w = (struct worker *)news;
+	bool ran = w->state == WORKER_RUNS || (w->state == WORKER_EXITED && !w->error);
+	int answer;
+
+	if (ran && !w->started_said) {
+		answer = say_started(w, fd);
+		if (answer)
+			return answer;
+		w->started_said = true;
+	}
+	return w->state == WORKER_EXITED ? say_exited(w, fd) : 0;
+}
+
+void worker_announce(struct worker *w)
+{
+	if (w->slot != WORKER_NO_SLOT)
+		outlet_push(w->world->outlet, &w->news);
+}
+
+/* --- birth and end --- */
+
+static void close_birth(struct worker *w)
+{
+	w->birth = watch_free(w->birth);
+	base_close(&w->birth_fd);
+}
+
+/* error: positive errno when it never ran, else 0 and status. */
+static void ended(struct worker *w, int status, int error)
+{
+	w->status = status;
+	w->error = error;
+	set_state(w, WORKER_EXITED);
+	worker_announce(w);
+}
+
+static void could_not_start(struct worker *w, int error, const char *step)
+{
+	char why[200], quoted[LOG_QUOTE_BYTES];
+
+	snprintf(why, sizeof(why), "%s: %s", step, strerror(error));
+	log_event(EV_WORKER_SPAWN_FAILED, "worker=%s why=%s", w->log.label, log_quote(why, quoted));
+	ended(w, 0, error);
+	if (error == ENOENT || error == EACCES || error == ENOEXEC)
+		w->world->ops->unusable(w->world->user, w, error, why);
+}
+
+static void begins_to_run(struct worker *w)
+{
+	set_state(w, WORKER_RUNS);
+	log_event(EV_WORKER_SPAWN, "worker=%s pid=%d image=%s", w->log.label, w->pid, w->image);
+	worker_announce(w);
+}
+
+/* Reads what the exec step said. True: the image could not be run. */
+static bool read_failure(struct worker *w, struct spec_failure *ret_failure)
+{
+	ssize_t got = read(w->birth_fd, ret_failure, sizeof(*ret_failure));
+
+	close_birth(w);
+	ret_failure->step[sizeof(ret_failure->step) - 1] = '\0';
+	return got == sizeof(*ret_failure) && ret_failure->error > 0;
+}
+
+static void on_child(void *user, int status)
+{
+	struct worker *w = user;
+	const struct worker_world *world = w->world;
+	struct spec_failure failure;
+
+	w->child = NULL;
+	if (w->state == WORKER_BORN && read_failure(w, &failure)) {
+		could_not_start(w, failure.error, failure.step);
+	} else {
+		if (w->state == WORKER_BORN)
+			begins_to_run(w);
+		ended(w, status, 0);
+	}
+	world->ops->reaped(world->user, w);
+}
+
+/* A failure leaves it BORN until the process, which is about to exit, has been reaped. */
+static void on_birth(void *user, unsigned events)
+{
+	struct worker *w = user;
+	int waiting = 0;
+
+	if (ioctl(w->birth_fd, FIONREAD, &waiting) == 0 && waiting) {
+		watch_set(w->birth, 0); /* on_child reads it */
+	} else {
+		close_birth(w);
+		begins_to_run(w);
+	}
+}
+
+static int watch_birth(struct worker *w)
+{
+	const struct worker_world *world = w->world;
+	int bad = child_watch(world->children, w->pid, on_child, w, &w->child);
+
+	if (!bad)
+		bad = watch_new(world->loop, w->birth_fd, WATCH_READ, on_birth, w, &w->birth);
+	if (bad && w->child)
+		child_signal_group(w->child, SIGKILL); /* on_child tells the rest */
+	else if (bad)
+		kill(-w->pid, SIGKILL); /* the sweep reaps it */
+	return w->child ? 0 : bad;
+}
+
+static int give_birth(struct worker *w, const struct birth *b)
+{
+	int bad;
+
+	w->ring_len = birth_ring_len(b);
+	w->image = strdup(settings_text(b->settings, b->service->image));
+	if (!w->image)
+		return -ENOMEM;
+	bad = parts_make(&w->parts, w->ring_len);
+	if (!bad)
+		bad = birth_launch(b, &w->parts, &w->pid, &w->birth_fd);
+	parts_given(&w->parts);
+	return bad ? bad : watch_birth(w);
+}
+
+static void name_it(struct worker *w, const char *service)
+{
+	snprintf(w->log.label, sizeof(w->log.label), "%.80s/%u", service, w->serial);
+}
+
+static void add_log(struct worker *w, uint32_t sink)
+{
+	w->log.fd = w->parts.log;
+	w->log.pid = w->pid;
+	w->log.sink = sink;
+	logs_add(w->world->logs, &w->log);
+}
+
+void worker_start(struct worker *w, const struct settings *s, const struct service_settings *svc,
+	uint32_t sink)
+{
+	struct birth b = {
+		.settings = s, .service = svc, .serial = w->serial, .nofile = w->world->nofile};
+	int bad;
+
+	w->created_ms = clock_mono_ms();
+	w->created_wall_ms = clock_wall_ms();
+	name_it(w, settings_text(s, svc->name));
+	bad = give_birth(w, &b);
+	if (bad) {
+		could_not_start(w, -bad, "spawn");
+		return;
+	}
+	set_state(w, WORKER_BORN);
+	add_log(w, sink);
+}
+
+void worker_refuse(struct worker *w, int error)
+{
+	ended(w, 0, error);
+}
+
+void worker_signal(struct worker *w, int number)
+{
+	if (!w->child)
+		return;
+	if (number == SIGTERM)
+		child_signal(w->child, SIGTERM);
+	if (number != SIGKILL)
+		return;
+	child_signal_group(w->child, SIGKILL);
+	w->killed = true;
+}
+
+int worker_new(const struct worker_world *world, uint32_t service, uint32_t slot, uint32_t serial,
+	struct worker **ret_worker)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->world = world;
+	w->service = service;
+	w->slot = slot;
+	w->serial = serial;
+	w->news.say = say_worker;
+	w->parts = PARTS_NONE;
+	w->birth_fd = -1;
+	*ret_worker = w;
+	return 0;
+}
+
+struct worker *worker_free(struct worker *w)
+{
+	if (!w)
+		return NULL;
+	close_birth(w);
+	outlet_forget(w->world->outlet, &w->news);
+	logs_remove(w->world->logs, &w->log);
+	parts_close(&w->parts);
+	free(w->image);
+	free(w);
+	return NULL;
+}

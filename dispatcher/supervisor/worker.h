@@ -1,0 +1,79 @@
+/* One worker process: from the order to start it until the acceptor has settled its end. */
+#ifndef SUPERVISOR_WORKER_H
+#define SUPERVISOR_WORKER_H
+
+#include "config/settings.h"
+#include "dispatcher/supervisor/logs.h"
+#include "dispatcher/supervisor/outlet.h"
+#include "dispatcher/supervisor/parts.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#define WORKER_NO_SLOT UINT32_MAX
+
+struct child;
+struct children;
+struct watch;
+struct worker;
+
+/*     QUEUED (rate) -> BORN (spawned, its image not yet exec'ed) -> RUNS -> EXITED
+ *        +--------------+------------ cannot be started ----------------------^
+ */
+enum worker_state { WORKER_QUEUED, WORKER_BORN, WORKER_RUNS, WORKER_EXITED };
+
+struct worker_ops {
+	void (*became)(void *user, struct worker *w, enum worker_state before);
+	/* its image could not be exec'ed (positive errno); it is EXITED already */
+	void (*unusable)(void *user, struct worker *w, int error, const char *why);
+	void (*reaped)(void *user, struct worker *w); /* its process is gone; it is EXITED already */
+};
+
+/* What all workers share. Borrowed for as long as there is one. */
+struct worker_world {
+	struct uv_loop_s *loop;
+	struct children *children;
+	struct outlet *outlet;
+	struct logs *logs;
+	struct rlimit nofile; /* as the supervisor was started with */
+	const struct worker_ops *ops;
+	void *user;
+};
+
+/* Read it; only worker.c writes, but service and slot, which a reload moves. */
+struct worker {
+	struct news news;
+	struct log_source log;	/* its label is the worker's name: smtp/7 */
+	const struct worker_world *world;
+	uint32_t service, slot; /* WORKER_NO_SLOT: the acceptor knows nothing of it */
+	uint32_t serial;
+	enum worker_state state;
+	bool started_said; /* this acceptor has had LINK_WORKER */
+	bool killed;	   /* was sent KILL: no longer counts against the limit */
+	pid_t pid;
+	int status, error; /* once EXITED: of waitpid(2), or the errno why it never ran */
+	uint64_t created_ms, created_wall_ms;
+	uint32_t ring_len; /* of its report page */
+	char *image;	   /* what was exec'ed, from BORN on */
+	struct parts parts;
+	struct child *child; /* while there is a process */
+	int birth_fd;
+	struct watch *birth;
+};
+
+int worker_new(const struct worker_world *world, uint32_t service, uint32_t slot, uint32_t serial,
+	struct worker **ret_worker);
+struct worker *worker_free(struct worker *w); /* closes everything, kills nobody; returns NULL */
+
+/* Out of QUEUED: starts the process with these settings, or not at all (positive errno). */
+void worker_start(struct worker *w, const struct settings *s, const struct service_settings *svc,
+	uint32_t sink);
+void worker_refuse(struct worker *w, int error);
+
+void worker_signal(struct worker *w, int number); /* TERM to the process, KILL to its group */
+void worker_announce(struct worker *w);		  /* tell the acceptor what there is to tell */
+bool worker_lives(const struct worker *w);	  /* BORN or RUNS */
+
+#endif
