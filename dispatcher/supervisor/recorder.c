@@ -87,12 +87,13 @@ static void print_conn(const struct ledger_conn *c, uint64_t now_ms, FILE *out)
 
 static void print_conns(const struct recorder *r, const struct ledger *ledger, FILE *out)
 {
-	const struct ledger_conn *conns = ledger_conns((struct ledger *)ledger);
+	const struct ledger_conn *conns = ledger_conns((struct ledger *)ledger, r->service);
+	uint32_t slots = ledger_has(ledger, r->service).conns;
 	uint64_t now_ms = clock_mono_ms();
 	uint32_t count = 0;
 
 	fprintf(out, "\nconnections\n");
-	for (uint32_t i = 0; i < ledger->conns; i++) {
+	for (uint32_t i = 0; i < slots; i++) {
 		if (conns[i].phase == LEDGER_FREE || conns[i].worker != r->slot)
 			continue;
 		if (count++ < CONNS_TOLD)
@@ -109,7 +110,8 @@ static void print_ledger(const struct recorder *r, FILE *out)
 	if (fstat(RECORDER_LEDGER, &st) < 0 || st.st_size < (off_t)sizeof(struct ledger))
 		return;
 	ledger = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, RECORDER_LEDGER, 0);
-	if (ledger != MAP_FAILED)
+	if (ledger != MAP_FAILED && r->service < ((struct ledger *)ledger)->services &&
+		!ledger_check_own(ledger, (size_t)st.st_size, ((struct ledger *)ledger)->services))
 		print_conns(r, ledger, out);
 }
 
