@@ -1,10 +1,11 @@
 /* The daemon's command line. The same image is executed again for every other process of the dispatcher
- * (acceptor, exec step, thief, logger), each a role that is no option for people. */
+ * (acceptor, exec step, reader, thief, logger), each a role that is no option for people. */
 #include "common/base.h"
 #include "config/load.h"
 #include "dispatcher/acceptor/acceptor.h"
 #include "dispatcher/supervisor/logger.h"
 #include "dispatcher/supervisor/execstep.h"
+#include "dispatcher/supervisor/readstep.h"
 #include "dispatcher/supervisor/recorder.h"
 #include "dispatcher/supervisor/supervisor.h"
 #include "dispatcher/supervisor/thief.h"
@@ -46,6 +47,7 @@ static int be_acceptor(int argc, char **argv)
 static const struct role roles[] = {
 	{"acceptor", be_acceptor, true},
 	{"logger", logger_main, true},
+	{"reader", readstep_main, false},
 	{"recorder", recorder_main, false},
 	{"spawn", execstep_main, false},
 	{"thief", thief_main, false},

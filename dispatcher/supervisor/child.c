@@ -103,6 +103,11 @@ int child_watch(struct children *all, pid_t pid, child_fn *call, void *user,
 	return 0;
 }
 
+void child_forget(struct child *c)
+{
+	forget(c);
+}
+
 void child_signal(const struct child *c, int number)
 {
 	if (c->pidfd < 0 || syscall(SYS_pidfd_send_signal, c->pidfd, number, NULL, 0) < 0)

@@ -19,6 +19,7 @@ struct children *children_free(struct children *all); /* forgets them, kills nob
 /* Calls once, when pid (an unreaped child of ours) has ended. 0 or -ENOMEM. */
 int child_watch(struct children *all, pid_t pid, child_fn *call, void *user,
 	struct child **ret_child);
+void child_forget(struct child *c); /* no call comes any more; children_sweep reaps it */
 void child_signal(const struct child *c, int number);	    /* to the process */
 void child_signal_group(const struct child *c, int number); /* to its process group, which it leads */
 

@@ -1,8 +1,13 @@
-/* The child leaves the block in sealed memory and its messages on a pipe, each a severity byte and a
- * NUL-terminated text. The parent believes neither: the memory must be sealed and the block whole. */
+/* The process leaves settings and comparison in sealed memory and its messages on a pipe. Nothing of it
+ * is believed: the memory must be sealed, the blocks whole. Both forms, with and without a loop, wait
+ * for its end and then take what is there. */
 #include "dispatcher/supervisor/reader.h"
 #include "common/base.h"
 #include "common/clock.h"
+#include "dispatcher/supervisor/child.h"
+#include "dispatcher/supervisor/launch.h"
+#include "dispatcher/supervisor/readstep.h"
+#include "dispatcher/supervisor/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,98 +16,132 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define PATIENCE_MS 60000
 #define MESSAGES_BYTES (1u << 20)
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-enum child_exit { CHILD_DONE, CHILD_REFUSED, CHILD_FAILED };
+struct reading {
+	struct reader_request request;
+	int settings_fd, diff_fd, in;
+	char *messages;
+	size_t len;
+	int bad; /* -errno: why it was given up */
+};
 
-/* --- the child --- */
+struct reader {
+	struct reading reading;
+	struct child *child;
+	struct watch *watch;
+	struct timer *limit;
+	reader_done *done;
+};
 
-static void tell_parent(void *user, enum load_severity severity, const char *text)
+/* --- one reading --- */
+
+static int make_memory(struct reading *r)
 {
-	FILE *out = user;
-
-	fputc((int)severity, out);
-	fwrite(text, 1, strlen(text) + 1, out);
+	r->settings_fd = memfd_create("settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	r->diff_fd = memfd_create("diff", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (r->settings_fd < 0 || r->diff_fd < 0)
+		return -errno;
+	r->messages = malloc(MESSAGES_BYTES);
+	return r->messages ? 0 : -ENOMEM;
 }
 
-static bool leave_block(int fd, const struct settings *s)
+static int start_process(const struct reading *r, int messages, pid_t *ret_pid)
 {
-	return write(fd, s, s->bytes) == (ssize_t)s->bytes && fcntl(fd, F_ADD_SEALS, SEALS) == 0;
+	const char *arguments[] = {"--role=reader", r->request.path, NULL};
+	const int fds[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO,
+		[READ_MESSAGES] = messages,
+		[READ_SETTINGS] = r->settings_fd,
+		[READ_DIFF] = r->diff_fd,
+		[READ_OLD] = r->request.old_fd};
+	struct launch l = {.title = "dispatcher: reader",
+		.image = LAUNCH_SELF,
+		.directory = ".",
+		.arguments = arguments,
+		.path = getenv("PATH"),
+		.environment = (const char *const *)environ,
+		.uid = SETTINGS_NO_ID,
+		.gid = SETTINGS_NO_ID,
+		.umask = 022,
+		.fds = fds,
+		.fd_count = r->request.old_fd < 0 ? READ_OLD : READ_OLD + 1};
+
+	return launch(&l, ret_pid, NULL);
 }
 
-static enum child_exit read_it(const char *path, int memory, FILE *out)
+static void end_reading(struct reading *r)
 {
-	struct settings *s = NULL;
-	int answer = load_settings(path, tell_parent, out, &s);
-	enum child_exit status = CHILD_FAILED;
-	char text[256];
+	base_close(&r->settings_fd);
+	base_close(&r->diff_fd);
+	base_close(&r->in);
+	free(r->messages);
+	r->messages = NULL;
+}
 
-	if (!answer)
-		answer = load_check_derived(s, tell_parent, out, NULL);
-	if (answer == LOAD_REFUSED)
-		status = CHILD_REFUSED;
-	else if (!answer && leave_block(memory, s))
-		status = CHILD_DONE;
-	if (answer < 0) {
-		status = CHILD_REFUSED;
-		snprintf(text, sizeof(text), "%.200s: %s", path, strerror(-answer));
-		tell_parent(out, LOAD_ERROR, text);
+static int begin_reading(struct reading *r, const struct reader_request *request, pid_t *ret_pid)
+{
+	OWNS_FD int out = -1;
+	int ends[2], bad;
+
+	*r = (struct reading){.request = *request, .settings_fd = -1, .diff_fd = -1, .in = -1};
+	if (!request->patience_ms)
+		r->request.patience_ms = PATIENCE_MS;
+	bad = make_memory(r);
+	if (!bad && pipe2(ends, O_CLOEXEC) < 0)
+		bad = -errno;
+	if (!bad) {
+		r->in = ends[0];
+		out = ends[1];
+		if (fcntl(r->in, F_SETFL, O_NONBLOCK) < 0)
+			bad = -errno;
 	}
-	return status;
+	if (!bad)
+		bad = start_process(r, out, ret_pid);
+	if (bad)
+		end_reading(r);
+	return bad;
 }
 
-_Noreturn static void be_child(const char *path, int memory, int pipe_fd)
+/* Takes the messages that are there. True: nothing will come any more. */
+static bool take_messages(struct reading *r)
 {
-	FILE *out = fdopen(pipe_fd, "w");
-	enum child_exit status = out ? read_it(path, memory, out) : CHILD_FAILED;
+	while (r->len < MESSAGES_BYTES) {
+		ssize_t got = read(r->in, r->messages + r->len, MESSAGES_BYTES - r->len);
 
-	if (out && fclose(out))
-		status = CHILD_FAILED;
-	_exit(status);
-}
-
-/* --- the parent --- */
-
-static int read_until(int fd, char *buf, size_t size, size_t *len, uint64_t deadline_ms)
-{
-	for (;;) {
-		uint64_t now = clock_mono_ms();
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		ssize_t got;
-
-		if (now >= deadline_ms || poll(&p, 1, (int)(deadline_ms - now)) == 0)
-			return -ETIMEDOUT;
-		got = read(fd, buf + *len, size - *len);
-		if (got < 0 && errno != EINTR)
-			return -errno;
-		if (got == 0)
-			return 0;
-		*len += got > 0 ? (size_t)got : 0;
-		if (*len == size)
-			return -EMSGSIZE;
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got == 0;
+		r->len += (size_t)got;
 	}
+	r->bad = -EMSGSIZE;
+	return true;
 }
 
-static void pass_on(const char *buf, size_t len, load_tell *tell, void *user)
+static void pass_on(const struct reading *r)
 {
-	const char *at = buf, *end = buf + len;
+	const char *at = r->messages, *end = r->messages + r->len;
 
 	while (at + 1 < end) {
-		enum load_severity severity = (enum load_severity)*at;
+		unsigned char severity = (unsigned char)*at;
 		const char *text = at + 1, *nul = memchr(text, '\0', (size_t)(end - text));
 
 		if (!nul)
 			return;
-		tell(user, severity, text);
+		r->request.tell(r->request.user,
+			severity <= LOAD_ERROR ? (enum load_severity)severity : LOAD_ERROR, text);
 		at = nul + 1;
 	}
 }
 
-static int map_block(int fd, struct reader_result *ret_result)
+/* --- what it left --- */
+
+static int map_sealed(int fd, void **ret_block, size_t *ret_bytes)
 {
 	struct stat st;
 	void *block;
@@ -112,65 +151,218 @@ static int map_block(int fd, struct reader_result *ret_result)
 	block = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (block == MAP_FAILED)
 		return -errno;
-	if (settings_check(block, (size_t)st.st_size)) {
-		munmap(block, (size_t)st.st_size);
-		return -EBADMSG;
-	}
-	ret_result->settings = block;
+	*ret_block = block;
+	*ret_bytes = (size_t)st.st_size;
 	return 0;
 }
 
-static int judge(int status, int memory, struct reader_result *ret_result, int *ret_status)
+static int map_settings(struct reading *r, struct reader_result *result)
 {
+	size_t bytes = 0;
+	void *block = NULL;
+	int bad = map_sealed(r->settings_fd, &block, &bytes);
+
+	if (bad)
+		return bad;
+	if (settings_check(block, bytes) || ((struct settings *)block)->bytes != bytes) {
+		munmap(block, bytes);
+		return -EBADMSG;
+	}
+	result->settings = block;
+	result->fd = base_steal_fd(&r->settings_fd);
+	return 0;
+}
+
+static int map_diff(struct reading *r, struct reader_result *result)
+{
+	size_t bytes = 0;
+	void *block = NULL;
+	int bad = map_sealed(r->diff_fd, &block, &bytes);
+
+	if (bad)
+		return bad;
+	if (diff_check(block, bytes, r->request.old, result->settings) ||
+		((struct diff *)block)->bytes != bytes ||
+		((struct diff *)block)->refusals.count) {
+		munmap(block, bytes);
+		return -EBADMSG;
+	}
+	result->diff_memory = block;
+	result->diff = block;
+	return 0;
+}
+
+void reader_result_settle(struct reader_result *result)
+{
+	if (result->diff_memory)
+		munmap(result->diff_memory, result->diff->bytes);
+	result->diff_memory = NULL;
+	result->diff = NULL;
+}
+
+void reader_result_free(struct reader_result *result)
+{
+	reader_result_settle(result);
+	if (result->settings)
+		munmap((void *)result->settings, result->settings->bytes);
+	result->settings = NULL;
+	base_close(&result->fd);
+}
+
+/* The process has ended. */
+static int judge(struct reading *r, int status, struct reader_result *ret_result)
+{
+	struct reader_result result = {.fd = -1};
 	int bad;
 
-	*ret_status = status;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_REFUSED)
+	if (r->bad)
+		return r->bad;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == READSTEP_REFUSED)
 		return READER_REFUSED;
 	if (status)
 		return READER_CRASHED;
-	bad = map_block(memory, ret_result);
-	if (!bad)
-		ret_result->fd = memory;
+	bad = map_settings(r, &result);
+	if (!bad && r->request.old)
+		bad = map_diff(r, &result);
+	if (bad)
+		reader_result_free(&result);
+	else
+		*ret_result = result;
 	return bad;
 }
 
-static int follow(pid_t pid, int pipe_fd, load_tell *tell, void *user, int *ret_status)
+static int finish(struct reading *r, int status, struct reader_result *ret_result)
 {
-	OWNS_MEM char *messages = malloc(MESSAGES_BYTES);
-	size_t len = 0;
-	int bad = messages ? read_until(pipe_fd, messages, MESSAGES_BYTES, &len,
-		clock_mono_ms() + PATIENCE_MS) : -ENOMEM;
+	int answer;
+
+	take_messages(r);
+	pass_on(r);
+	answer = judge(r, status, ret_result);
+	end_reading(r);
+	return answer;
+}
+
+/* --- without a loop --- */
+
+/* Waits for the end of the process and keeps its pipe from filling up. */
+static int wait_for_end(struct reading *r, int pidfd)
+{
+	uint64_t now = clock_mono_ms(), deadline = now + r->request.patience_ms;
+	struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = r->in, .events = POLLIN}};
+
+	for (; now < deadline && !r->bad; now = clock_mono_ms()) {
+		if (poll(fds, ARRAY_LEN(fds), (int)(deadline - now)) < 0 && errno != EINTR)
+			return -errno;
+		if (fds[0].revents)
+			return 0;
+		if (fds[1].revents && take_messages(r))
+			fds[1].fd = -1;
+	}
+	return r->bad ? r->bad : -ETIMEDOUT;
+}
+
+int reader_read(const struct reader_request *request, struct reader_result *ret_result, int *ret_status)
+{
+	struct reading r;
+	pid_t pid = 0;
+	int bad = begin_reading(&r, request, &pid);
+	OWNS_FD int pidfd = -1;
 
 	if (bad)
+		return bad;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	r.bad = pidfd < 0 ? -errno : wait_for_end(&r, pidfd);
+	if (r.bad)
 		kill(pid, SIGKILL);
 	waitpid(pid, ret_status, 0);
-	if (messages)
-		pass_on(messages, len, tell, user);
+	return finish(&r, *ret_status, ret_result);
+}
+
+/* --- in the loop --- */
+
+static void forget(struct reader *r)
+{
+	watch_free(r->watch);
+	timer_free(r->limit);
+	end_reading(&r->reading);
+	free(r);
+}
+
+static void give_up(struct reader *r, int why)
+{
+	r->reading.bad = why;
+	child_signal_group(r->child, SIGKILL);
+}
+
+static void on_messages(void *user, unsigned events)
+{
+	struct reader *r = user;
+
+	if (!take_messages(&r->reading))
+		return;
+	watch_set(r->watch, 0);
+	if (r->reading.bad)
+		give_up(r, r->reading.bad);
+}
+
+static void on_limit(void *user)
+{
+	give_up(user, -ETIMEDOUT);
+}
+
+static void on_end(void *user, int status)
+{
+	struct reader *r = user;
+	struct reader_result result = {.fd = -1};
+	reader_done *done = r->done;
+	void *whose = r->reading.request.user;
+	int answer = finish(&r->reading, status, &result);
+
+	forget(r);
+	done(whose, answer, status, &result);
+}
+
+static int watch_reader(struct reader *r, struct uv_loop_s *loop, struct children *children, pid_t pid)
+{
+	int bad = watch_new(loop, r->reading.in, WATCH_READ, on_messages, r, &r->watch);
+
+	if (!bad)
+		bad = timer_new(loop, on_limit, r, &r->limit);
+	if (!bad)
+		bad = child_watch(children, pid, on_end, r, &r->child);
+	if (!bad)
+		timer_in(r->limit, r->reading.request.patience_ms);
 	return bad;
 }
 
-int reader_read(const char *path, load_tell *tell, void *user, struct reader_result *ret_result,
-	int *ret_status)
+int reader_start(struct uv_loop_s *loop, struct children *children,
+	const struct reader_request *request, reader_done *done, struct reader **ret_reader)
 {
-	OWNS_FD int memory = memfd_create("settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	OWNS_FD int in = -1;
-	int ends[2], status = 0, answer;
-	pid_t pid;
+	struct reader *r = calloc(1, sizeof(*r));
+	pid_t pid = 0;
+	int bad = r ? begin_reading(&r->reading, request, &pid) : -ENOMEM;
 
-	if (memory < 0 || pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	in = ends[0];
-	pid = fork();
-	if (pid == 0)
-		be_child(path, memory, ends[1]);
-	close(ends[1]);
-	if (pid < 0)
-		return -errno;
-	answer = follow(pid, in, tell, user, &status);
-	if (!answer)
-		answer = judge(status, memory, ret_result, ret_status);
-	if (!answer)
-		memory = -1;
-	return answer;
+	if (bad) {
+		free(r);
+		return bad;
+	}
+	r->done = done;
+	bad = watch_reader(r, loop, children, pid);
+	if (bad) {
+		kill(pid, SIGKILL);
+		forget(r);
+		return bad;
+	}
+	*ret_reader = r;
+	return 0;
+}
+
+struct reader *reader_free(struct reader *r)
+{
+	if (!r)
+		return NULL;
+	child_signal_group(r->child, SIGKILL);
+	child_forget(r->child);
+	forget(r);
+	return NULL;
 }

@@ -52,7 +52,8 @@ static void tell(void *user, enum load_severity severity, const char *text)
 static int read_config(struct sv *sv, const char *path)
 {
 	char text[LOG_STATUS_BYTES];
-	int status = 0, answer = reader_read(path, tell, NULL, &sv->config, &status);
+	struct reader_request request = {.path = path, .old_fd = -1, .tell = tell};
+	int status = 0, answer = reader_read(&request, &sv->config, &status);
 
 	if (!answer)
 		return SUPERVISOR_DONE;
@@ -383,7 +384,6 @@ int supervisor_main(const struct supervisor_options *options)
 		rundir_close(&sv.rundir);
 	}
 	adopted_free(sv.adopted);
-	munmap((void *)sv.config.settings, sv.config.settings->bytes);
-	base_close(&sv.config.fd);
+	reader_result_free(&sv.config);
 	return status;
 }

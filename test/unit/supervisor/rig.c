@@ -7,6 +7,7 @@
 #include "dispatcher/supervisor/execstep.h"
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/logger.h"
+#include "dispatcher/supervisor/readstep.h"
 #include "dispatcher/supervisor/supervisor.h"
 #include "dispatcher/supervisor/thief.h"
 #include "test/unit/supervisor/modes.h"
@@ -60,6 +61,8 @@ int rig_role(int argc, char **argv)
 		return be_acceptor(argv[2]);
 	if (strcmp(role, "logger") == 0)
 		return logger_main(argc, argv);
+	if (strcmp(role, "reader") == 0)
+		return readstep_main(argc, argv);
 	if (strcmp(role, "spawn") == 0)
 		return execstep_main(argc, argv);
 	if (strcmp(role, "thief") == 0)

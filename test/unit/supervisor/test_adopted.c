@@ -1,10 +1,9 @@
 /* Listeners that came from elsewhere: what is told of them, what they are, whose they become. */
 #include "common/base.h"
-#include "config/settings.h"
+#include "config/load.h"
 #include "dispatcher/supervisor/adopted.h"
 #include "dispatcher/supervisor/inherited.h"
 #include "dispatcher/supervisor/listening.h"
-#include "dispatcher/supervisor/reader.h"
 #include "dispatcher/supervisor/unixsock.h"
 #include "test/unit/supervisor/testing.h"
 
@@ -14,7 +13,6 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -138,20 +136,19 @@ static void ignore(void *user, enum load_severity severity, const char *text)
 	print_message("%s\n", text);
 }
 
-/* The settings of these services, for munmap. */
+/* The settings of these services, for free. */
 static const struct settings *settings_of(const char *services)
 {
 	char path[] = "/tmp/test-adopted-XXXXXX";
-	struct reader_result result = {.fd = -1};
-	int status = 0, fd = mkstemp(path);
+	struct settings *s = NULL;
+	int fd = mkstemp(path);
 
 	dprintf(fd, "RUN_DIR=/tmp/run\nSTATE_DIR=/tmp\n%s\n%s", geteuid() ? "" : "USER=root",
 		services);
 	close(fd);
-	assert_int_equal(reader_read(path, ignore, NULL, &result, &status), 0);
+	assert_int_equal(load_settings(path, ignore, NULL, &s), 0);
 	unlink(path);
-	close(result.fd);
-	return result.settings;
+	return s;
 }
 
 static const struct settings *one_service(unsigned port)
@@ -187,7 +184,7 @@ static void a_listener_is_found_by_its_address_and_non_blocking(void **state)
 	assert_int_equal(take(a, s, 0), -1);
 	close(taken);
 	adopted_free(a);
-	munmap((void *)s, s->bytes);
+	free((void *)s);
 }
 
 static void one_that_was_lent_can_be_had_again(void **state)
@@ -206,7 +203,7 @@ static void one_that_was_lent_can_be_had_again(void **state)
 		close(taken);
 	}
 	adopted_free(a);
-	munmap((void *)s, s->bytes);
+	free((void *)s);
 }
 
 static void a_name_counts_where_no_address_does(void **state)
@@ -226,7 +223,7 @@ static void a_name_counts_where_no_address_does(void **state)
 		close(taken);
 		adopted_free(a);
 	}
-	munmap((void *)s, s->bytes);
+	free((void *)s);
 }
 
 static void a_name_takes_no_socket_whose_address_is_another_listeners(void **state)
@@ -247,7 +244,7 @@ static void a_name_takes_no_socket_whose_address_is_another_listeners(void **sta
 	assert_true(taken >= 0);
 	close(taken);
 	adopted_free(a);
-	munmap((void *)s, s->bytes);
+	free((void *)s);
 }
 
 static void what_is_for_nobody_is_closed(void **state)
@@ -264,7 +261,7 @@ static void what_is_for_nobody_is_closed(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		assert_int_equal(fcntl(fds[i], F_GETFD), -1);
 	adopted_free(a);
-	munmap((void *)s, s->bytes);
+	free((void *)s);
 }
 
 static void a_filter_that_its_last_owner_left_is_taken_away(void **state)
@@ -306,7 +303,7 @@ static void an_ipv6_wildcard_that_takes_ipv4_covers_the_other_wildcard(void **st
 	v4.port++;
 	assert_false(adopted_covers(a, &v4));
 	adopted_free(a);
-	munmap((void *)s, s->bytes);
+	free((void *)s);
 }
 
 int main(int argc, char **argv)
