@@ -1,6 +1,6 @@
 /* The options. Parsing, printing (-t), the check of the manual and the suggestions for misspelt
  * names all run off this table; an option that is not here does not exist. The limits of the pool
- * keep (MAX_PROCS + MAX_SHUTDOWN) * MAX_CONNS below 2^31. */
+ * keep the slots of connections below 2^31, see settings_conn_slots(). */
 #include "config/schema.h"
 #include "config/settings.h"
 #include "common/base.h"

@@ -43,10 +43,12 @@ const char *settings_list_text(const struct settings *s, struct settings_list li
 
 uint32_t settings_worker_slots(const struct service_settings *svc)
 {
-	return 2 * svc->max_procs + svc->max_shutdown;
+	return 3 * svc->max_procs + svc->max_shutdown;
 }
 
 uint32_t settings_conn_slots(const struct service_settings *svc)
 {
-	return (svc->max_procs + svc->max_shutdown) * svc->max_conns;
+	uint64_t living = 2 * (uint64_t)svc->max_procs + svc->max_shutdown;
+
+	return (uint32_t)MIN(living * svc->max_conns, (uint64_t)INT32_MAX);
 }

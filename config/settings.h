@@ -117,8 +117,9 @@ const char *settings_list_text(const struct settings *s, struct settings_list li
 const void *settings_list_data(const struct settings *s, struct settings_list list);
 
 /* Numbers that follow from a service's limits; all processes size their tables by these. */
-uint32_t settings_worker_slots(const struct service_settings *svc); /* processes that may exist at once */
-uint32_t settings_conn_slots(const struct service_settings *svc);   /* connections that may be open */
+uint32_t settings_worker_slots(const struct service_settings *svc); /* living, and dead to be robbed */
+/* Connections that may be open: max_procs of the workers may be old ones that drain for a restart. */
+uint32_t settings_conn_slots(const struct service_settings *svc);
 
 /* Prints one option of a service (NULL: of the dispatcher itself) as OPTION=value lines; prints nothing
  * where there is none. */

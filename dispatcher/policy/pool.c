@@ -32,7 +32,7 @@ void pool_set_state(struct pool_slot *s, enum pool_state state)
 
 uint32_t pool_slots(const struct pool_limits *limits)
 {
-	return MAX(limits->slots, 2 * limits->max_procs + limits->max_shutdown);
+	return MAX(limits->slots, 3 * limits->max_procs + limits->max_shutdown);
 }
 
 static size_t aligned(size_t bytes)
@@ -130,6 +130,7 @@ static void sum_taking(struct pool *p, const struct pool_slot *s, uint32_t sign)
 		sums->leaving_near += s->stage == POOL_NEAR ? sign : 0;
 		sums->leaving_free += s->stage == POOL_LIMIT && s->heir == POOL_NOBODY ? sign : 0;
 		sums->idle_leaving += s->idle_long ? sign : 0;
+		sums->stale_leaving += pool_is_ordered(s) ? sign : 0;
 		return;
 	}
 	if (s->w.load < p->limits.min_conns)
@@ -148,6 +149,7 @@ static void sum(struct pool *p, const struct pool_slot *s, uint32_t sign)
 	if (s->w.state == POOL_SERVING || s->w.state == POOL_SUSPECT)
 		sums->active += sign * s->w.load;
 	sums->owed += s->owed ? sign : 0;
+	sums->beside += s->w.state == POOL_RETIRING && pool_is_ordered(s) ? sign : 0;
 	if (s->stranded) {
 		sums->stranded += sign * s->w.unread;
 		sums->askable += s->askable ? sign : 0;
@@ -170,7 +172,7 @@ static void sum_plain(struct pool *p, const struct pool_slot *s, uint32_t sign)
 static bool is_plain(const struct pool *p, const struct pool_slot *s)
 {
 	return pool_takes(s) && s->w.life < p->near_life && s->age == POOL_FRESH && !s->hasty &&
-	       !s->idle_long;
+	       !s->idle_long && !s->w.stale;
 }
 
 void pool_change(struct pool *p, struct pool_slot *s)
@@ -221,6 +223,8 @@ static uint64_t retiring_deadline(const struct pool *p, const struct pool_slot *
 	const struct pool_limits *l = &p->limits;
 	uint64_t at_ms = MIN(pool_after(s->w.retired_ms, l->drain_ms), p->close_ms);
 
+	if (s->w.stale && s->w.drain_ms != POOL_NEVER)
+		at_ms = MIN(at_ms, MAX(s->w.retired_ms, s->w.stale_ms) + s->w.drain_ms);
 	if (!s->w.load)
 		at_ms = MIN(
 			at_ms, pool_after(MAX(s->w.retired_ms, s->w.idle_since_ms), l->kill_ms));
@@ -252,13 +256,14 @@ static void conclude(struct pool *p, struct pool_slot *s)
 {
 	enum pool_stage by_life = stage_by_life(p, s);
 
-	s->stage = MAX(by_life, s->age);
+	s->stage = s->w.stale ? POOL_LIMIT : MAX(by_life, s->age);
 	if (s->leaving && (s->stage == POOL_FRESH || !pool_takes(s))) {
 		s->leaving = s->replaced = false;
 		pool_forget_heir(p, s);
 	}
 	s->w.wants_rest = s->w.state == POOL_SERVING && s->stage == POOL_LIMIT;
 	s->w.wants_reason = !s->w.wants_rest        ? POOL_NO_REASON
+			    : s->w.stale            ? s->w.stale
 			    : by_life == POOL_LIMIT ? POOL_SPENT
 						    : POOL_OLD;
 	s->w.deadline_ms = deadline_of(p, s);

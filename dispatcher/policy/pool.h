@@ -3,7 +3,8 @@
  * Pure: facts go in, past tense; one decision at a time comes out; time is an argument; no clock, no
  * I/O, no allocation. The caller says every fact that it knows, then calls pool_next() until it answers
  * false. A pulled decision is in force at once (a POOL_SPAWN slot is STARTING). Times are monotonic
- * milliseconds. Never more than max_procs + max_shutdown processes are ordered, the killed included. */
+ * milliseconds. Never more than max_procs + max_shutdown processes are ordered, the killed included, and
+ * beside them as many more as drain for an operator, up to 2 * max_procs + max_shutdown in all. */
 #ifndef POLICY_POOL_H
 #define POLICY_POOL_H
 
@@ -23,7 +24,8 @@ enum pool_state { POOL_FREE, POOL_STARTING, POOL_SERVING, POOL_SUSPECT, POOL_RET
 	POOL_EXITED, POOL_STATES };
 
 enum pool_reason { POOL_NO_REASON, POOL_SPENT, POOL_OLD, POOL_IDLE, POOL_CLOSED, POOL_FALSE_REPORT,
-	POOL_NOT_READY, POOL_HUNG, POOL_DRAINED, POOL_ORDERED, POOL_SURPLUS, POOL_REASONS };
+	POOL_NOT_READY, POOL_HUNG, POOL_DRAINED, POOL_ORDERED, POOL_SURPLUS, POOL_RESTARTED, POOL_CHANGED,
+	POOL_MEMORY, POOL_REASONS };
 
 struct pool_limits {
 	uint32_t slots; /* places for workers; 0 or too few: as many as these limits need */
@@ -45,6 +47,8 @@ struct pool_worker {
 	uint32_t peak;
 	uint64_t life;		/* connections given in its life, less those stolen back */
 	uint64_t created_ms, ready_ms, idle_since_ms, unread_since_ms, retired_ms, deadline_ms;
+	enum pool_reason stale;	   /* why it shall be replaced; POOL_NO_REASON: it shall not */
+	uint64_t stale_ms, drain_ms; /* since when; as pool_stale() was told */
 };
 
 enum pool_verb {
@@ -66,7 +70,7 @@ struct pool;
 
 /* Bytes that a pool with these limits needs; the caller owns the memory, aligned as for malloc. */
 size_t pool_bytes(const struct pool_limits *limits);
-uint32_t pool_slots(const struct pool_limits *limits); /* at least 2 * max_procs + max_shutdown */
+uint32_t pool_slots(const struct pool_limits *limits); /* at least 3 * max_procs + max_shutdown */
 struct pool *pool_init(void *memory, const struct pool_limits *limits, uint64_t now_ms);
 const struct pool_worker *pool_worker(const struct pool *p, uint32_t slot);
 
@@ -76,6 +80,15 @@ const struct pool_worker *pool_worker(const struct pool *p, uint32_t slot);
  * (whose KILL is ordered again). */
 void pool_adopted(struct pool *p, uint32_t slot, enum pool_state state, enum pool_reason reason,
 	uint64_t life, uint32_t load, uint32_t unread, uint64_t created_ms, uint64_t now_ms);
+/* An adopted worker that retires began to do so at retired_ms. */
+void pool_retired_since(struct pool *p, uint32_t slot, uint64_t retired_ms, uint64_t now_ms);
+/* A worker shall be replaced, since since_ms; saying it again changes nothing. As one at its limit it
+ * goes on until its replacement is ready. POOL_RESTARTED and POOL_CHANGED: it holds no place of
+ * max_shutdown once it retires, it does not retire before a worker that was started since then is
+ * ready, and TERM comes drain_ms after it has retired (POOL_NEVER: does not). POOL_MEMORY: as at a
+ * limit, and only if nothing else was said before. */
+void pool_stale(struct pool *p, uint32_t slot, enum pool_reason reason, uint64_t drain_ms,
+	uint64_t since_ms, uint64_t now_ms);
 void pool_ready(struct pool *p, uint32_t slot, uint64_t now_ms);
 void pool_given(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms);
 void pool_taken(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms); /* count were read */

@@ -111,6 +111,36 @@ void pool_adopted(struct pool *p, uint32_t slot, enum pool_state state, enum poo
 	pool_look_at(p, now_ms);
 }
 
+void pool_retired_since(struct pool *p, uint32_t slot, uint64_t retired_ms, uint64_t now_ms)
+{
+	struct pool_slot *s = begin_if(p, slot, BIT(POOL_RETIRING), now_ms);
+
+	if (!s)
+		return;
+	s->w.retired_ms = MIN(retired_ms, now_ms);
+	pool_changed(p, s);
+}
+
+/* One that starts has nothing to lose, and may be the very thing that shall not start any more. */
+void pool_stale(struct pool *p, uint32_t slot, enum pool_reason reason, uint64_t drain_ms,
+	uint64_t since_ms, uint64_t now_ms)
+{
+	const unsigned lives = BIT(POOL_STARTING) | BIT(POOL_SERVING) | BIT(POOL_SUSPECT);
+	struct pool_slot *s = begin_if(p, slot, lives | BIT(POOL_RETIRING), now_ms);
+
+	if (!s)
+		return;
+	if (reason != POOL_MEMORY || !s->w.stale) {
+		s->w.stale = reason;
+		s->w.drain_ms = drain_ms;
+		s->w.stale_ms = since_ms;
+	}
+	if (s->w.state == POOL_STARTING && pool_is_ordered(s) && !s->owed)
+		owe(s, false, reason);
+	pool_changed(p, s);
+	pool_look_at(p, now_ms);
+}
+
 void pool_ready(struct pool *p, uint32_t slot, uint64_t now_ms)
 {
 	struct pool_slot *s = begin_if(p, slot, BIT(POOL_STARTING), now_ms);

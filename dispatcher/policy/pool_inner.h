@@ -45,6 +45,8 @@ struct pool_sums {
 	uint32_t leaving_free;		/* of leaving: at the limit, and no replacement is STARTING */
 	uint32_t near, limit;		/* of taking: by stage, not leaving */
 	uint32_t idle, idle_leaving;	/* of taking: idle_long, not leaving; and leaving */
+	uint32_t stale_leaving; /* of leaving: pool_is_ordered() */
+	uint32_t beside;	/* RETIRING and pool_is_ordered(): holds no retiring slot */
 	uint32_t owed, askable;
 	uint32_t spare;	   /* of taking, not leaving: sum of min_conns - load */
 	uint32_t load, active; /* of all; of SERVING and SUSPECT */
@@ -85,6 +87,12 @@ void pool_forget_slot(struct pool *p, struct pool_slot *s);
 static inline bool pool_takes(const struct pool_slot *s)
 {
 	return s->w.state == POOL_SERVING && !s->stranded && !s->robbing && !s->owed;
+}
+
+/* Somebody wants another in its place, not only its limits. */
+static inline bool pool_is_ordered(const struct pool_slot *s)
+{
+	return s->w.stale == POOL_RESTARTED || s->w.stale == POOL_CHANGED;
 }
 
 /* How many stolen connections s could take; only_lively: nothing unless it was alive lately. */

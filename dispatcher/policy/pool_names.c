@@ -25,6 +25,9 @@ static const char *const reasons[POOL_REASONS] = {
 	[POOL_DRAINED] = "drain-timeout",
 	[POOL_ORDERED] = "ordered",
 	[POOL_SURPLUS] = "surplus",
+	[POOL_RESTARTED] = "restarted",
+	[POOL_CHANGED] = "changed",
+	[POOL_MEMORY] = "memory",
 };
 
 const char *pool_state_name(enum pool_state state)

@@ -261,6 +261,25 @@ static inline bool is_busy(const struct pool *p, uint32_t fewer)
 	return procs < (uint64_t)p->limits.max_procs + fewer;
 }
 
+/* Before a worker leaves because somebody wants another in its place, one that was started since must
+ * have become ready: a program that cannot start any more never takes the place of one that serves. */
+static bool awaits_proof(const struct pool *p)
+{
+	uint64_t newest_ms = 0, since_ms = 0;
+
+	if (!p->sums.stale_leaving)
+		return false;
+	for (uint32_t i = 0; i < p->slots; i++) {
+		const struct pool_slot *s = &p->slot[i];
+
+		if (pool_takes(s) && !s->w.stale)
+			newest_ms = MAX(newest_ms, s->w.created_ms);
+		if (pool_takes(s) && s->leaving && pool_is_ordered(s))
+			since_ms = MAX(since_ms, s->w.stale_ms);
+	}
+	return newest_ms < since_ms;
+}
+
 /* Beyond max_procs only when nobody else is there for clients who wait, so all of it is suspect. */
 static bool wants_spawn(const struct pool *p)
 {
@@ -269,6 +288,8 @@ static bool wants_spawn(const struct pool *p)
 	if (p->closed)
 		return false;
 	if (taking_soon(p) < p->limits.min_procs || is_busy(p, 0))
+		return true;
+	if (!p->sums.count[POOL_STARTING] && awaits_proof(p))
 		return true;
 	return nobody && (p->waiting || p->sums.stranded);
 }
@@ -286,14 +307,23 @@ static uint64_t heirless_score(const struct pool_slot *s)
 	return s->w.created_ms + (s->stage == POOL_LIMIT ? 0 : UINT64_MAX / 2);
 }
 
-static bool next_spawn(struct pool *p, uint64_t now_ms, struct pool_decision *ret)
+/* Those that go for an operator stand beside the pool, up to max_procs of them. */
+static bool may_spawn(const struct pool *p, uint64_t now_ms)
 {
 	const uint32_t *count = p->sums.count;
 	uint32_t live = p->slots - count[POOL_FREE] - count[POOL_EXITED];
+	uint32_t most = p->limits.max_procs + p->limits.max_shutdown;
+	uint32_t beside = p->sums.beside + p->sums.stale_leaving;
+
+	return now_ms >= p->backoff_until_ms && count[POOL_FREE] &&
+	       live < most + MIN(beside, p->limits.max_procs);
+}
+
+static bool next_spawn(struct pool *p, uint64_t now_ms, struct pool_decision *ret)
+{
 	struct pool_slot *s, *leaver;
 
-	if (!wants_spawn(p) || now_ms < p->backoff_until_ms || !count[POOL_FREE] ||
-		live >= p->limits.max_procs + p->limits.max_shutdown)
+	if (!wants_spawn(p) || !may_spawn(p, now_ms))
 		return false;
 	s = lowest(p, free_score);
 	leaver = p->sums.leaving ? lowest(p, heirless_score) : NULL;
@@ -329,6 +359,12 @@ static uint64_t leaving_near_score(const struct pool_slot *s)
 	return pool_takes(s) && s->leaving && s->stage == POOL_NEAR ? s->w.created_ms : POOL_NEVER;
 }
 
+/* How many retiring slots are taken. */
+static uint32_t retiring(const struct pool *p)
+{
+	return p->sums.count[POOL_RETIRING] - p->sums.beside;
+}
+
 static void set_leaving(struct pool *p, struct pool_slot *s)
 {
 	pool_change(p, s);
@@ -362,7 +398,7 @@ static void keep_slots(struct pool *p)
 	const struct pool_sums *sums = &p->sums;
 
 	while (sums->limit || sums->near) {
-		bool is_free = sums->count[POOL_RETIRING] + sums->leaving < p->limits.max_shutdown;
+		bool is_free = retiring(p) + sums->leaving < p->limits.max_shutdown;
 
 		if (is_free)
 			set_leaving(p, lowest(p, sums->limit ? limit_score : near_score));
@@ -401,9 +437,9 @@ static bool next_retirement(struct pool *p, uint64_t now_ms, struct pool_decisio
 	uint32_t min_procs = p->limits.min_procs;
 	struct pool_slot *s;
 
-	if (sums->count[POOL_RETIRING] >= p->limits.max_shutdown || sums->taking <= min_procs)
+	if (retiring(p) >= p->limits.max_shutdown || sums->taking <= min_procs)
 		return false;
-	if (sums->leaving_free && !wants_spawn(p)) {
+	if (sums->leaving_free && !wants_spawn(p) && !awaits_proof(p)) {
 		s = lowest(p, leaving_free_score);
 		return retire(p, s, s->w.wants_reason, now_ms, ret);
 	}

@@ -47,7 +47,7 @@ enum model_stage model_stage(const struct model *m, const struct model_worker *w
 		l->start_ms ? MIN(l->start_ms, l->max_life_ms / 10) : l->max_life_ms / 10;
 	uint64_t margin = MIN((uint64_t)l->min_conns, l->max_life_conns / 2);
 
-	if (model_is_spent(m, w) || (l->max_life_ms && m->now_ms >= w->created_ms + l->max_life_ms))
+	if (w->stale || model_is_spent(m, w) || (l->max_life_ms && m->now_ms >= w->created_ms + l->max_life_ms))
 		return MODEL_LIMIT;
 	if (l->max_life_conns && (w->hasty || w->life >= l->max_life_conns - margin))
 		return MODEL_NEAR;
@@ -147,6 +147,34 @@ void model_adopted(struct model *m, uint32_t slot, enum pool_state state, enum p
 		w->owed_kill = true;
 	}
 	note_use(m, w, true);
+}
+
+void model_retired_since(struct model *m, uint32_t slot, uint64_t retired_ms)
+{
+	if (m->worker[slot].state == POOL_RETIRING)
+		m->worker[slot].retired_ms = retired_ms;
+}
+
+void model_stale(struct model *m, uint32_t slot, enum pool_reason reason, uint64_t drain_ms,
+	uint64_t since_ms)
+{
+	struct model_worker *w = &m->worker[slot];
+
+	if (!model_is_live(w) || w->state == POOL_KILLED || (reason == POOL_MEMORY && w->stale))
+		return;
+	w->stale = reason;
+	w->drain_ms = drain_ms;
+	w->stale_ms = since_ms;
+	if (w->state == POOL_STARTING && reason != POOL_MEMORY && !w->owed) {
+		w->owed = reason;
+		w->owed_kill = false;
+	}
+	model_drop_leavers(m);
+}
+
+bool model_is_ordered(const struct model_worker *w)
+{
+	return w->stale && w->stale != POOL_MEMORY;
 }
 
 void model_ready(struct model *m, uint32_t slot)

@@ -17,6 +17,8 @@ struct model_worker {
 	bool owed_kill, leaving, replaced, robbing, hasty, proven, failed, termed, could_take;
 	uint32_t load, unread, peak, heir, heir_of;
 	uint64_t life, created_ms, ready_ms, idle_ms, retired_ms, termed_ms, ask_ms, alive_ms, suspect_ms;
+	enum pool_reason stale;
+	uint64_t stale_ms, drain_ms;
 	uint64_t offered_ms[MODEL_OFFERS]; /* of each unread offer, the oldest first */
 	int64_t used; /* the higher, the later it was used */
 	uint32_t used_load;
@@ -37,6 +39,9 @@ void model_init(struct model *m, const struct pool_limits *limits);
 /* Facts, as in pool.h. */
 void model_adopted(struct model *m, uint32_t slot, enum pool_state state, enum pool_reason reason,
 	uint64_t life, uint32_t load, uint32_t unread, uint64_t created_ms);
+void model_retired_since(struct model *m, uint32_t slot, uint64_t retired_ms);
+void model_stale(struct model *m, uint32_t slot, enum pool_reason reason, uint64_t drain_ms,
+	uint64_t since_ms);
 void model_ready(struct model *m, uint32_t slot);
 void model_given(struct model *m, uint32_t slot, uint32_t count);
 void model_taken(struct model *m, uint32_t slot, uint32_t count);
@@ -56,6 +61,7 @@ uint32_t model_pick(const struct model *m, uint32_t waiting, uint32_t *ret_slot)
 bool model_next(struct model *m, struct pool_decision *ret);
 uint32_t model_count(const struct model *m, enum pool_state state);
 bool model_takes(const struct model *m, const struct model_worker *w); /* SERVING, not suspicious */
+bool model_is_ordered(const struct model_worker *w); /* stale, and not for its memory */
 uint32_t model_room_of(const struct model *m, uint32_t slot);
 enum model_stage model_stage(const struct model *m, const struct model_worker *w);
 

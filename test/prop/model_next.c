@@ -57,6 +57,13 @@ static bool next_owed(struct model *m, struct pool_decision *ret)
 	return false;
 }
 
+/* Has an operator's deadline passed? */
+static bool is_overdue(const struct model *m, const struct model_worker *w)
+{
+	return w->stale && w->drain_ms != POOL_NEVER && m->now_ms >= w->retired_ms + w->drain_ms &&
+	       m->now_ms >= w->stale_ms + w->drain_ms;
+}
+
 /* A retiring worker's TERM or KILL, when one is due. */
 static bool next_farewell(struct model *m, uint32_t slot, struct pool_decision *ret)
 {
@@ -71,6 +78,7 @@ static bool next_farewell(struct model *m, uint32_t slot, struct pool_decision *
 		return now_ms >= model_after(w->termed_ms, l->kill_ms) &&
 		       kill_it(m, slot, reason, ret);
 	if (now_ms < model_after(w->retired_ms, l->drain_ms) && now_ms < m->close_ms &&
+		!is_overdue(m, w) &&
 		(w->load || now_ms < model_after(MAX(w->retired_ms, w->idle_ms), l->kill_ms)))
 		return false;
 	w->termed = true;
@@ -136,9 +144,20 @@ static bool next_theft(struct model *m, struct pool_decision *ret)
 
 /* What the rules of spawning look at. */
 struct census {
-	uint32_t soon, procs, live, nobody, retiring, leaving, taking;
+	uint32_t soon, procs, live, nobody, retiring, beside, leaving, taking, starting;
+	bool unproven;
 	uint64_t spare, waiting, demand;
 };
+
+/* Does anybody take connections who was started since, and shall stay? */
+static bool is_proven(const struct model *m, uint64_t since_ms)
+{
+	for (uint32_t i = 0; i < m->slots; i++)
+		if (model_takes(m, &m->worker[i]) && !m->worker[i].stale &&
+			m->worker[i].created_ms >= since_ms)
+			return true;
+	return false;
+}
 
 static struct census take_census(const struct model *m)
 {
@@ -150,7 +169,11 @@ static struct census take_census(const struct model *m)
 		uint32_t min_conns = m->limits.min_conns;
 
 		c.live += model_is_live(w);
-		c.retiring += w->state == POOL_RETIRING;
+		c.retiring += w->state == POOL_RETIRING && !model_is_ordered(w);
+		c.beside += model_is_ordered(w) && (w->state == POOL_RETIRING || (model_takes(m, w) && w->leaving));
+		c.starting += w->state == POOL_STARTING;
+		c.unproven |= model_takes(m, w) && w->leaving && model_is_ordered(w) &&
+			      !is_proven(m, w->stale_ms);
 		c.taking += model_takes(m, w);
 		c.leaving += model_takes(m, w) && w->leaving;
 		c.soon += w->state == POOL_STARTING || counts;
@@ -164,7 +187,7 @@ static struct census take_census(const struct model *m)
 			c.waiting += w->unread;
 	}
 	c.demand += c.waiting;
-	c.nobody = c.taking + model_count(m, POOL_STARTING) == 0;
+	c.nobody = c.taking + c.starting == 0;
 	return c;
 }
 
@@ -173,7 +196,8 @@ static bool wants(const struct model *m, const struct census *c)
 {
 	if (m->closed)
 		return false;
-	if (c->soon < m->limits.min_procs || (c->nobody && c->waiting))
+	if (c->soon < m->limits.min_procs || (c->nobody && c->waiting) ||
+		(c->unproven && !c->starting))
 		return true;
 	return c->demand && c->spare <= c->waiting && c->procs < m->limits.max_procs;
 }
@@ -228,7 +252,8 @@ static bool next_spawn(struct model *m, struct pool_decision *ret)
 	uint32_t slot = 0;
 
 	if (!wants(m, &c) || m->now_ms < m->backoff_until_ms ||
-		c.live >= m->limits.max_procs + m->limits.max_shutdown)
+		c.live - c.beside >= m->limits.max_procs + m->limits.max_shutdown ||
+		c.live >= 2 * m->limits.max_procs + m->limits.max_shutdown)
 		return false;
 	while (slot < m->slots && m->worker[slot].state != POOL_FREE)
 		slot++;
@@ -254,7 +279,8 @@ static int retirement_kind(
 	if (!model_takes(m, w) || c->retiring >= m->limits.max_shutdown ||
 		c->taking - 1 < m->limits.min_procs)
 		return 0;
-	if (w->leaving && model_stage(m, w) == MODEL_LIMIT && w->heir == MODEL_NOBODY && !wants_one)
+	if (w->leaving && model_stage(m, w) == MODEL_LIMIT && w->heir == MODEL_NOBODY &&
+		!wants_one && !c->unproven)
 		return 1;
 	if (!w->leaving && c->taking - c->leaving > m->limits.max_procs)
 		return 2;
@@ -265,13 +291,20 @@ static int retirement_kind(
 	without.soon--;
 	without.procs--;
 	without.spare -= m->limits.min_conns;
-	without.nobody = false;
+	without.nobody = without.unproven = false;
 	return wants(m, &without) ? 0 : 3;
 }
 
 static uint64_t retirement_rank(const struct model_worker *w, int kind)
 {
 	return kind == 1 ? w->created_ms : kind == 2 ? w->load : w->idle_ms;
+}
+
+static enum pool_reason limit_reason(const struct model *m, const struct model_worker *w)
+{
+	if (w->stale)
+		return w->stale;
+	return model_is_spent(m, w) ? POOL_SPENT : POOL_OLD;
 }
 
 static bool next_retirement(struct model *m, struct pool_decision *ret)
@@ -294,8 +327,7 @@ static bool next_retirement(struct model *m, struct pool_decision *ret)
 	if (!kind)
 		return false;
 	if (kind == 1)
-		return retire(m, found,
-			model_is_spent(m, &m->worker[found]) ? POOL_SPENT : POOL_OLD, ret);
+		return retire(m, found, limit_reason(m, &m->worker[found]), ret);
 	return retire(m, found, kind == 2 ? POOL_SURPLUS : POOL_IDLE, ret);
 }
 

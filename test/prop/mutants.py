@@ -13,8 +13,8 @@ import sys
 import tempfile
 
 POLICY = ["byload.c", "pool.c", "pool_facts.c", "pool_next.c", "pool_names.c", "siphash.c", "sources.c"]
-UNITS = ["pick", "grow", "retire", "rescue", "fail", "parts", "sources"]
-WORLDS = {"prop_pool": "25", "prop_sources": "10"}
+UNITS = ["pick", "grow", "retire", "stale", "rescue", "fail", "parts", "sources"]
+WORLDS = {"prop_pool": "45", "prop_sources": "10"}
 PATIENCE_S = 30
 CFLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-w"]
 
@@ -53,7 +53,7 @@ class Bench:
         self.tests = [self.compile(self.work / "driver.c", "driver"),
                       self.compile(self.root / "common/base.c", "base"),
                       self.compile(unit / "world.c", "world")]
-        self.tests += [self.compile(prop / f"{name}.c", name, "-O1") for name in ["model", "model_next"]]
+        self.tests += [self.compile(prop / f"{name}.c", name, "-O1") for name in ["model", "model_next", "laws"]]
         for name in mains():
             source = (unit if name.startswith("test_") else prop) / f"{name}.c"
             self.tests.append(self.compile(source, name, f"-Dmain=main_{name}"))

@@ -3,48 +3,22 @@
  *
  *   no connection is lost or invented;
  *   nobody waits while there is room, and at the end everybody has been served;
- *   never above max_conns, max_handoffs, max_shutdown, max_procs + max_shutdown;
+ *   never above max_conns, max_handoffs, max_shutdown, max_procs + max_shutdown (but for those that
+ * drain for an operator, up to max_procs of them);
  *   never below min_procs but for the back-off or that last cap, and no retirement takes the pool
- * there; after the last decision nothing is due, and nothing becomes due before pool_deadline().
+ * there; after the last decision nothing is due, and nothing becomes due before pool_deadline();
+ *   who shall be replaced does not leave before somebody younger is there, and at the end is gone.
  *
  * prop_pool [SEED [WORLDS]]: the worlds from SEED on. A failure names its seed; it alone repeats
  * it. */
-#include "dispatcher/policy/pool.h"
-#include "test/prop/model.h"
+#include "test/prop/laws.h"
 #include "test/prop/random.h"
-
-#include "common/base.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #define STEPS  2000
 #define WORLDS 200
-
-/* One world. */
-struct world {
-	uint64_t seed, random;
-	unsigned step;
-	struct pool *pool;
-	struct model model;
-	uint32_t waiting, open; /* clients: outside, and in workers */
-	uint64_t arrived, done, lost;
-	bool has_adopted;
-	uint64_t checks;
-};
-
-static void fail_at(const struct world *w, const char *claim, int line)
-{
-	fprintf(stderr, "prop_pool: seed %" PRIu64 ", step %u: broken law (line %d): %s\n", w->seed,
-		w->step, line, claim);
-	abort();
-}
-
-#define LAW(w, claim)                                                                              \
-	do {                                                                                       \
-		if (!(claim))                                                                      \
-			fail_at(w, #claim, __LINE__);                                              \
-	} while (0)
 
 static uint32_t below(struct world *w, uint32_t limit)
 {
@@ -65,101 +39,6 @@ static uint32_t any(struct world *w, unsigned states)
 	return MODEL_NOBODY;
 }
 
-/* --- what must hold --- */
-
-static void check_worker(const struct world *w, uint32_t slot)
-{
-	const struct pool_worker *real = pool_worker(w->pool, slot);
-	const struct model_worker *m = &w->model.worker[slot];
-	bool rests = m->state == POOL_SERVING && model_stage(&w->model, m) == MODEL_LIMIT;
-
-	LAW(w, real->state == m->state);
-	LAW(w, real->load == m->load);
-	LAW(w, real->unread == m->unread);
-	LAW(w, real->life == m->life);
-	LAW(w, real->peak == m->peak);
-	LAW(w, real->reason == m->reason);
-	LAW(w, real->unread_since_ms == (m->unread ? m->offered_ms[0] : 0));
-	LAW(w, pool_room_of(w->pool, slot) == model_room_of(&w->model, slot));
-	LAW(w, real->wants_rest == rests);
-	LAW(w, (real->wants_reason != POOL_NO_REASON) == rests);
-	if (w->has_adopted)
-		return;
-	LAW(w, real->load <= w->model.limits.max_conns);
-	LAW(w, real->unread <= w->model.limits.max_handoffs);
-}
-
-static void check_pick(const struct world *w, uint32_t waiting)
-{
-	uint32_t real_slot = MODEL_NOBODY, model_slot = MODEL_NOBODY;
-
-	LAW(w, pool_pick(w->pool, waiting, &real_slot) ==
-			model_pick(&w->model, waiting, &model_slot));
-	LAW(w, real_slot == model_slot);
-}
-
-static void check_min_procs(const struct world *w)
-{
-	const struct pool_limits *l = &w->model.limits;
-	uint32_t taking = 0, live = 0;
-
-	for (uint32_t i = 0; i < w->model.slots; i++) {
-		enum pool_state state = pool_worker(w->pool, i)->state;
-
-		taking += state == POOL_STARTING || model_takes(&w->model, &w->model.worker[i]);
-		live += state != POOL_FREE && state != POOL_EXITED;
-	}
-	LAW(w, live <= l->max_procs + l->max_shutdown || w->has_adopted);
-	LAW(w, taking >= l->min_procs || w->model.closed || pool_backoff_until(w->pool) ||
-			live >= l->max_procs + l->max_shutdown || !pool_count(w->pool, POOL_FREE));
-}
-
-static void check(const struct world *w)
-{
-	uint32_t load = 0;
-
-	for (uint32_t i = 0; i < w->model.slots; i++) {
-		check_worker(w, i);
-		load += w->model.worker[i].load;
-	}
-	for (enum pool_state state = 0; state < POOL_STATES; state++)
-		LAW(w, pool_count(w->pool, state) == model_count(&w->model, state));
-	LAW(w, load == w->open && pool_load(w->pool) == w->open);
-	LAW(w, w->arrived == w->waiting + w->open + w->done + w->lost);
-	LAW(w, pool_backoff_until(w->pool) == (w->model.now_ms < w->model.backoff_until_ms
-							      ? w->model.backoff_until_ms
-							      : 0));
-	check_pick(w, 1);
-	check_pick(w, 3);
-	check_pick(w, 100);
-	check_min_procs(w);
-}
-
-/* What a decision of the pool needs, whatever the model thinks; the model has not made it yet. */
-static void check_decision(const struct world *w, const struct pool_decision *d)
-{
-	const struct pool_limits *l = &w->model.limits;
-	const struct model_worker *before = &w->model.worker[d->slot];
-	uint64_t now_ms = w->model.now_ms;
-
-	if (d->verb == POOL_SPAWN)
-		LAW(w, before->state == POOL_FREE && !pool_backoff_until(w->pool) &&
-				!w->model.closed);
-	if (d->verb == POOL_STEAL)
-		LAW(w, before->unread > 0 && !before->robbing);
-	if (d->verb == POOL_TERM)
-		LAW(w, before->state == POOL_RETIRING);
-	if (d->verb != POOL_RETIRE || d->reason == POOL_FALSE_REPORT || d->reason == POOL_CLOSED)
-		return;
-	LAW(w, before->state == POOL_SERVING);
-	LAW(w, pool_count(w->pool, POOL_SERVING) >= l->min_procs);
-	LAW(w, pool_count(w->pool, POOL_RETIRING) <= l->max_shutdown);
-	LAW(w, d->reason != POOL_SPENT || before->life >= l->max_life_conns);
-	LAW(w, d->reason != POOL_OLD || now_ms >= before->created_ms + l->max_life_ms);
-	LAW(w, d->reason != POOL_IDLE ||
-			(!before->load && now_ms >= before->idle_ms + l->max_idle_ms));
-}
-
 /* Pulls all decisions from both. Returns how many. */
 static unsigned settle(struct world *w)
 {
@@ -168,7 +47,7 @@ static unsigned settle(struct world *w)
 
 	while (pool_next(w->pool, w->model.now_ms, &real)) {
 		LAW(w, ++count < 1000);
-		check_decision(w, &real);
+		laws_check_decision(w, &real);
 		LAW(w, model_next(&w->model, &model));
 		LAW(w, real.verb == model.verb);
 		LAW(w, real.slot == model.slot);
@@ -176,7 +55,7 @@ static unsigned settle(struct world *w)
 	}
 	LAW(w, !model_next(&w->model, &model));
 	LAW(w, pool_deadline(w->pool) > w->model.now_ms);
-	check(w);
+	laws_check(w);
 	w->checks++;
 	return count;
 }
@@ -235,10 +114,6 @@ static void finish(struct world *w, uint32_t slot, uint32_t count)
 	w->open -= count;
 	w->done += count;
 }
-
-#define LIVE                                                                                       \
-	(BIT(POOL_STARTING) | BIT(POOL_SERVING) | BIT(POOL_SUSPECT) | BIT(POOL_RETIRING) |         \
-		BIT(POOL_KILLED))
 
 static void some_worker_reads(struct world *w)
 {
@@ -354,6 +229,37 @@ static void some_worker_reports(struct world *w)
 	model_answered(&w->model, slot);
 }
 
+static void make_stale(struct world *w, uint32_t slot, enum pool_reason reason)
+{
+	static const uint64_t drains_ms[] = {POOL_NEVER, POOL_NEVER, 0, 3000, 30000};
+	uint64_t drain_ms = drains_ms[below(w, ARRAY_LEN(drains_ms))];
+	uint64_t since_ms = w->model.now_ms - below(w, 3);
+
+	pool_stale(w->pool, slot, reason, drain_ms, since_ms, w->model.now_ms);
+	model_stale(&w->model, slot, reason, drain_ms, since_ms);
+}
+
+/* As an operator who restarts one worker, or one that grew too large. */
+static void some_worker_is_stale(struct world *w)
+{
+	uint32_t slot = any(w, LIVE | BIT(POOL_EXITED));
+
+	if (slot != MODEL_NOBODY)
+		make_stale(w, slot, POOL_RESTARTED + below(w, 3));
+}
+
+static void all_workers_are_stale(struct world *w)
+{
+	enum pool_reason reason = below(w, 2) ? POOL_RESTARTED : POOL_CHANGED;
+
+	for (uint32_t i = 0; i < w->model.slots; i++) {
+		if (BIT(w->model.worker[i].state) & LIVE)
+			make_stale(w, i, reason);
+		if (!below(w, 8))
+			settle(w);
+	}
+}
+
 static void some_worker_misbehaves(struct world *w)
 {
 	uint32_t slot = any(w, LIVE | BIT(POOL_EXITED));
@@ -412,6 +318,8 @@ static const struct {
 	{some_theft_ends, 10},
 	{some_worker_reports, 4},
 	{some_worker_misbehaves, 1},
+	{some_worker_is_stale, 1},
+	{all_workers_are_stale, 1},
 	{the_deadline_comes, 5},
 	{time_passes, 10},
 	{feed, 5},
@@ -484,6 +392,14 @@ static void adopt_some(struct world *w)
 		model_adopted(&w->model, i, state, reason, life, load, unread, created_ms);
 		w->open += load;
 		w->arrived += load;
+		if (below(w, 2)) {
+			uint64_t retired_ms = now_ms - below(w, 50000);
+
+			pool_retired_since(w->pool, i, retired_ms, now_ms);
+			model_retired_since(&w->model, i, retired_ms);
+		}
+		if (!below(w, 4))
+			make_stale(w, i, POOL_RESTARTED + below(w, 3));
 	}
 }
 
@@ -517,10 +433,19 @@ static void one_slot_behaves(struct world *w, uint32_t slot)
 		release(w, slot);
 }
 
+static bool is_any_stale(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->model.slots; i++)
+		if (model_is_ordered(&w->model.worker[i]))
+			return true;
+	return false;
+}
+
 static void all_ends_well(struct world *w)
 {
 	/* Longer than the longest back-off. */
-	for (unsigned round = 0; round < 2000 && (w->waiting || w->open || round < 10); round++) {
+	for (unsigned round = 0; round < 2000 && (w->waiting || w->open || is_any_stale(w) || round < 10);
+		round++) {
 		for (uint32_t i = 0; i < 2 * w->model.slots; i++) {
 			one_slot_behaves(w, i % w->model.slots);
 			settle(w);
@@ -532,6 +457,7 @@ static void all_ends_well(struct world *w)
 	}
 	LAW(w, w->open == 0);
 	LAW(w, w->waiting == 0 || w->model.closed);
+	LAW(w, !is_any_stale(w) || !w->model.limits.max_shutdown);
 	LAW(w, !w->model.closed || pool_is_closed(w->pool));
 }
 

@@ -81,6 +81,14 @@ static const struct scenario scenarios[] = {
 		.most_wait_us = 1200 * MS, .most_processes = 10, .most_spawns_1000 = 0.2,
 		.most_spawns_minute = 25,
 	},
+	{
+		.name = "restarted",
+		.limits = {.min_procs = 4, .max_procs = 8, .min_conns = 30, .max_conns = 50,
+			.max_shutdown = 2, .max_life_conns = 10000, TIMES},
+		.per_second = 100, .serve_us = SECOND, .start_us = 20 * MS,
+		.restart_every_us = 5 * SECOND,
+		.most_wait_us = 100 * MS, .most_processes = 18, .most_spawns_minute = 72,
+	},
 };
 
 static bool claim(bool holds, const char *text)
@@ -103,6 +111,9 @@ static bool is_within(const struct scenario *s, const struct sim_result *r, uint
 	is_fine &= claim(r->most_processes <= s->most_processes, "the most processes");
 	is_fine &= claim(spawns <= s->most_spawns_1000 * conns / services +
 			s->most_spawns_minute * minutes, "the spawns");
+	is_fine &= claim(r->restarts * s->restart_every_us * 3 >=
+			(s->restart_every_us ? r->virtual_us * services : 0),
+			"a third of the restarts is not refused");
 	is_fine &= claim(!s->most_life || r->most_life <= s->most_life, "the longest life");
 	is_fine &= claim(!s->least_life || r->least_life >= s->least_life, "the shortest life");
 	return is_fine;
@@ -124,6 +135,8 @@ static bool run(const struct scenario *s, uint64_t connections, uint64_t seed)
 		(double)real_ns / (double)r.arrived);
 	if (r.most_life)
 		printf("    lives of the spent: %" PRIu64 " to %" PRIu64 "\n", r.least_life, r.most_life);
+	if (s->restart_every_us)
+		printf("    %" PRIu64 " restarts\n", r.restarts);
 	return is_within(s, &r, services);
 }
 

@@ -170,16 +170,32 @@ static void offer(struct sim *m, uint32_t service, uint16_t slot, uint32_t count
 	read_soon(m, service, slot);
 }
 
+/* How many shall be replaced or drain after they were; holding: how many retire for other reasons. */
+static uint32_t count_stale(struct sim *m, struct service *v, uint32_t *ret_holding)
+{
+	uint32_t stale = 0;
+
+	*ret_holding = 0;
+	for (uint32_t i = 0; i < m->slots; i++) {
+		const struct pool_worker *w = pool_worker(v->pool, i);
+
+		stale += w->stale && v->worker[i].serial;
+		*ret_holding += w->state == POOL_RETIRING && !w->stale;
+	}
+	return stale;
+}
+
 static void check_caps(struct sim *m, struct service *v)
 {
+	uint32_t holding, stale = count_stale(m, v, &holding);
 	const struct pool_limits *l = &m->s->limits;
 	uint32_t serving = pool_count(v->pool, POOL_SERVING);
 	bool is_short = v->was_ready && serving < l->min_procs && !m->s->die_starting &&
 			!m->s->die_reading && !m->s->stop_every_us;
 
 	v->was_ready = v->was_ready || serving >= l->min_procs;
-	m->result->broken += is_short || pool_count(v->pool, POOL_RETIRING) > l->max_shutdown ||
-			     v->live > l->max_procs + l->max_shutdown;
+	m->result->broken += is_short || holding > l->max_shutdown ||
+			     v->live > l->max_procs + l->max_shutdown + MIN(stale, l->max_procs);
 }
 
 static void set_timer(struct sim *m, uint32_t service)
@@ -354,6 +370,21 @@ static void on_resume(struct sim *m, const struct event *e)
 	leave_if_empty(m, e->service, e->slot);
 }
 
+static void on_restart(struct sim *m, const struct event *e)
+{
+	struct service *v = &m->service[e->service];
+	uint32_t holding, old = count_stale(m, v, &holding);
+
+	if (v->to_come)
+		happens(m, e->service, NO_SLOT, EVENT_RESTART, m->s->restart_every_us);
+	if (old && v->live > m->s->limits.max_procs)
+		return; /* refused, as the supervisor does */
+	m->result->restarts++;
+	for (uint32_t i = 0; i < m->slots; i++)
+		if (v->worker[i].serial)
+			pool_stale(v->pool, i, POOL_RESTARTED, POOL_NEVER, now_ms(m), now_ms(m));
+}
+
 static void on_ready(struct sim *m, const struct event *e)
 {
 	pool_ready(m->service[e->service].pool, e->slot, now_ms(m));
@@ -376,6 +407,7 @@ static void (*const on_event[EVENT_KINDS])(struct sim *m, const struct event *e)
 	[EVENT_STOLEN] = on_stolen,
 	[EVENT_STOP] = on_stop,
 	[EVENT_RESUME] = on_resume,
+	[EVENT_RESTART] = on_restart,
 	[EVENT_TIMER] = on_timer,
 };
 
@@ -402,6 +434,8 @@ static void open_service(struct sim *m, uint32_t service, uint64_t connections)
 		happens(m, service, 0, EVENT_ARRIVE, random_below(&m->random, 1000000));
 	if (m->s->stop_every_us)
 		happens(m, service, NO_SLOT, EVENT_STOP, 100000);
+	if (m->s->restart_every_us)
+		happens(m, service, NO_SLOT, EVENT_RESTART, m->s->restart_every_us);
 	settle(m, service);
 }
 

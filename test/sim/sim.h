@@ -22,6 +22,7 @@ struct scenario {
 	uint32_t die_starting, die_reading; /* of 1,000 starts; of 1,000,000 connections */
 	uint64_t stop_every_us, stop_us;    /* random workers are stopped, and resumed after stop_us */
 	uint32_t stop_count;		    /* so many, or fewer */
+	uint64_t restart_every_us;	    /* all of a service, unless too many drain from the last */
 	/* the envelope, per service */
 	uint64_t most_wait_us;	    /* from arrival until a worker has read it; 0 = any */
 	uint32_t most_processes;    /* at a time */
@@ -33,7 +34,7 @@ struct scenario {
 };
 
 struct sim_result {
-	uint64_t arrived, served, lost, spawns, retired, stolen;
+	uint64_t arrived, served, lost, spawns, retired, stolen, restarts;
 	uint64_t longest_wait_us, virtual_us;
 	uint64_t most_life, least_life; /* of the spent */
 	uint32_t most_processes;
