@@ -1,7 +1,7 @@
 /* The daemon's command line. The same image is executed again for every other process of the dispatcher
  * (acceptor, exec step, reader, thief, logger), each a role that is no option for people. */
 #include "common/base.h"
-#include "config/load.h"
+#include "config/verify.h"
 #include "dispatcher/acceptor/acceptor.h"
 #include "dispatcher/supervisor/logger.h"
 #include "dispatcher/supervisor/execstep.h"
@@ -73,29 +73,6 @@ static int run_role(const struct role *role, int argc, char **argv)
 	return role->main(argc, argv);
 }
 
-static void tell(void *user, enum load_severity severity, const char *text)
-{
-	static const char *const names[] = {[LOAD_NOT_ENFORCED] = "",
-		[LOAD_WARNING] = "warning: ",
-		[LOAD_ERROR] = ""};
-
-	fprintf(stderr, "%s%s\n", names[severity], text);
-}
-
-static int check(const char *path)
-{
-	OWNS_MEM struct settings *s = NULL;
-	int answer = load_settings(path, tell, NULL, &s);
-
-	if (!answer) {
-		settings_print(s, NULL, stdout);
-		answer = load_check_derived(s, tell, NULL, stdout);
-	}
-	if (answer < 0)
-		fprintf(stderr, "dispatcher: %s: %s\n", path, strerror(-answer));
-	return answer ? SUPERVISOR_CONFIGURATION : 0;
-}
-
 static int run_supervisor(const char *path, int argc, char **argv)
 {
 	OWNS_MEM char *config = strdup(path);
@@ -161,5 +138,7 @@ int main(int argc, char **argv)
 		return printf("%s", help) < 0;
 	if (c.tells_version)
 		return printf("dispatcher %s\n", VERSION) < 0;
-	return c.checks ? check(c.config) : run_supervisor(c.config, argc, argv);
+	if (c.checks)
+		return verify_file(c.config, stdout, stderr) ? SUPERVISOR_CONFIGURATION : 0;
+	return run_supervisor(c.config, argc, argv);
 }

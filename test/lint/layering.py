@@ -13,7 +13,7 @@ MAY_INCLUDE = (
     ('common/', r'common/.+'),
     ('config/', r'(common|config)/.+'),
     ('dispatcher/policy/', r'common/(base|list|limits)\.h|dispatcher/policy/.+'),
-    ('dispatcher/ctl/', r'common/.+|config/host\.h|dispatcher/ctl/.+'),
+    ('dispatcher/ctl/', r'common/.+|config/(host|verify)\.h|dispatcher/ctl/.+'),
     ('dispatcher/acceptor/', r'(common|config)/.+|dispatcher/(policy|acceptor)/.+|dispatcher/[^/]+'),
     ('dispatcher/supervisor/', r'(common|config)/.+|dispatcher/(policy|supervisor)/.+|dispatcher/[^/]+'),
     ('dispatcher/', r'(common|config|dispatcher)/.+'),
