@@ -12,7 +12,7 @@ struct acceptor;
 struct service;
 
 /* Exit statuses of dispatcherctl, too. */
-enum answer_status { ANSWER_DONE, ANSWER_REFUSED, ANSWER_USAGE };
+enum answer_status { ANSWER_DONE, ANSWER_REFUSED, ANSWER_USAGE, ANSWER_BUSY };
 
 struct answer {
 	char *text; /* the piece that is being written; owned */

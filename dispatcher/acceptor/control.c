@@ -129,14 +129,19 @@ static void on_deadline(uv_timer_t *timer)
 	client_close(timer->data);
 }
 
-/* Told why, if it listens. */
+/* A head line for who gets no answer, if it listens. */
+static void tell(int fd, int status, const char *error)
+{
+	char line[160];
+	int len = snprintf(line, sizeof(line), "{\"status\":%d,\"error\":\"%s\"}\n", status, error);
+
+	(void)!send(fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void turn_out(struct client *c)
 {
-	static const char line[] =
-		"{\"status\":3,\"error\":\"the dispatcher has too many clients: ask again\"}\n";
-
 	if (!c->answers)
-		(void)!send(c->fd, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		tell(c->fd, ANSWER_BUSY, "the dispatcher has too many clients: ask again");
 	client_close(c);
 }
 
@@ -171,6 +176,8 @@ static bool identify(struct client *c)
 	c->is_own = !peer.uid || peer.uid == getuid();
 	if (c->is_own || in_group(c->fd, peer.gid, s->admin_gid))
 		c->who.role = ROLE_ADMIN;
+	else if (in_group(c->fd, peer.gid, s->status_gid))
+		c->who.role = ROLE_STATUS;
 	return c->who.role != ROLE_NOBODY;
 }
 
@@ -326,9 +333,14 @@ static int start_client(struct control *control, int fd)
 		return -ENOMEM;
 	c->control = control;
 	c->fd = fd;
-	if (!identify(c) || uv_poll_init(&control->acceptor->loop, &c->poll, fd)) {
+	if (!identify(c)) {
+		tell(fd, ANSWER_REFUSED, "only root, the dispatcher's own user, ADMIN_GROUP and STATUS_GROUP may ask");
 		free(c);
 		return -EPERM;
+	}
+	if (uv_poll_init(&control->acceptor->loop, &c->poll, fd)) {
+		free(c);
+		return -EMFILE;
 	}
 	uv_timer_init(&control->acceptor->loop, &c->timer);
 	c->poll.data = c->timer.data = c;

@@ -11,10 +11,24 @@
 
 #define CONTROL_BACKLOG 64
 
-static int make_dir(const char *path, uint32_t admin_gid)
+/* Who may knock at the control socket; what each may ask for is the acceptor's to know. A file has one
+ * group: for two of them it is open to everybody. */
+struct access {
+	uint32_t gid; /* SETTINGS_NO_ID: root alone */
+	bool everybody;
+};
+
+static struct access access_of(const struct settings *s)
+{
+	bool admin = s->admin_gid != SETTINGS_NO_ID, status = s->status_gid != SETTINGS_NO_ID;
+
+	return (struct access){.gid = admin ? s->admin_gid : s->status_gid, .everybody = admin && status};
+}
+
+static int make_dir(const char *path, const struct access *access)
 {
 	char part[RUNDIR_PATH_BYTES];
-	mode_t mode = admin_gid == SETTINGS_NO_ID ? 0755 : 0750;
+	mode_t mode = access->gid == SETTINGS_NO_ID || access->everybody ? 0755 : 0750;
 
 	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
@@ -23,7 +37,7 @@ static int make_dir(const char *path, uint32_t admin_gid)
 	}
 	if (mkdir(path, mode) < 0)
 		return errno == EEXIST ? 0 : -errno;
-	if (admin_gid != SETTINGS_NO_ID && chown(path, (uid_t)-1, admin_gid) < 0)
+	if (access->gid != SETTINGS_NO_ID && chown(path, (uid_t)-1, access->gid) < 0)
 		return -errno;
 	return chmod(path, mode) < 0 ? -errno : 0;
 }
@@ -85,20 +99,21 @@ static int write_pid_file(const struct rundir *r)
 
 /* Within RUN_DIR, whose lock we hold, a socket that is still served belongs to an acceptor that lost
  * its supervisor; it serves on, but who asks for the dispatcher shall find us. */
-static int open_control(struct rundir *r, const struct settings *s, const char *dir)
+static int open_control(struct rundir *r, const struct access *access, const char *dir)
 {
 	bool inside = strncmp(r->control_path, dir, strlen(dir)) == 0 &&
 		r->control_path[strlen(dir)] == '/';
-	uint32_t mode = s->admin_gid != SETTINGS_NO_ID ? 0660 : 0600;
+	uint32_t mode = access->everybody ? 0666 : access->gid != SETTINGS_NO_ID ? 0660 : 0600;
 
 	return unixsock_open(&r->control, r->control_path, inside ? UNIXSOCK_OURS : UNIXSOCK_DEAD,
-		mode, SETTINGS_NO_ID, s->admin_gid, CONTROL_BACKLOG);
+		mode, SETTINGS_NO_ID, access->gid, CONTROL_BACKLOG);
 }
 
 int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 	const char **ret_what)
 {
 	const char *dir = settings_text(s, s->run_dir);
+	struct access access = access_of(s);
 	int answer;
 
 	*r = (struct rundir){.lock = -1, .control.fd = -1};
@@ -108,7 +123,7 @@ int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 	*ret_what = dir;
 	if (strlen(dir) > RUNDIR_PATH_BYTES - 32)
 		return -ENAMETOOLONG;
-	answer = make_dir(dir, s->admin_gid);
+	answer = make_dir(dir, &access);
 	if (!answer) {
 		*ret_what = r->lock_path;
 		answer = take_lock(r, ret_holder);
@@ -119,7 +134,7 @@ int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 	}
 	if (!answer) {
 		*ret_what = r->control_path;
-		answer = open_control(r, s, dir);
+		answer = open_control(r, &access, dir);
 	}
 	if (answer)
 		rundir_close(r);

@@ -69,7 +69,7 @@ def test_the_last_sixteen_results_are_kept(daemon):
 
 # --- clients who mean no good ---
 
-ADMIN_GID = 4711
+ADMIN_GID, STATUS_GID = 4711, 4712
 HOSTILE_UID, POLITE_UID = 54321, 54322
 
 
@@ -131,3 +131,20 @@ def test_a_stranger_gets_no_answer(daemon):
     daemon.control_path.chmod(0o777)
     run = daemon.ctl("status", user=HOSTILE_UID, group=HOSTILE_UID, extra_groups=[])
     assert run.returncode == 1 and "ADMIN_GROUP" in run.stderr, run
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("beside", ["", f"ADMIN_GROUP={ADMIN_GID}\n"])
+def test_the_status_group_may_look_and_do_nothing(run_daemon, port, beside):
+    daemon = run_daemon(service("one", port(), IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=2),
+                        defaults=f"STATUS_GROUP={STATUS_GID}\n{beside}")
+    who = dict(user=POLITE_UID, group=STATUS_GID, extra_groups=[])
+    for verb in ("status", "version"):
+        assert daemon.ctl(verb, **who).returncode == 0
+    for words in (["shutdown"], ["restart", "one"], ["reopen"], ["config"], ["connections"]):
+        run = daemon.ctl(*words, **who)
+        assert run.returncode == 1 and "ADMIN_GROUP may" in run.stderr, run
+    assert daemon.ctl("status", user=POLITE_UID, group=POLITE_UID, extra_groups=[]).returncode == 1
+    if beside:
+        run = daemon.ctl("reopen", user=POLITE_UID, group=ADMIN_GID, extra_groups=[])
+        assert run.returncode == 0, run
