@@ -277,6 +277,21 @@ bool status_more(struct answer *an, FILE *out)
 	return true;
 }
 
+/* What counts as one source: the address cut at SOURCE_PREFIX. */
+static json_t *source_name(const struct service *svc, const struct addr *peer)
+{
+	unsigned bits = peer->family == AF_INET ? svc->set->source_prefix4 : svc->set->source_prefix6;
+	unsigned whole = peer->family == AF_INET ? 32 : 128;
+	struct addr masked = *peer;
+	char text[ADDR_TEXT_BYTES];
+
+	if (peer->family != AF_INET && peer->family != AF_INET6)
+		return json_string(addr_format(peer, text));
+	addr_mask(&masked, bits);
+	addr_format_ip(&masked, text);
+	return bits < whole ? json_sprintf("%s/%u", text, bits) : json_string(text);
+}
+
 static json_t *connection(const struct service *svc, const struct ledger_conn *c, uint64_t now_ms)
 {
 	char peer[ADDR_TEXT_BYTES];
@@ -286,6 +301,7 @@ static json_t *connection(const struct service *svc, const struct ledger_conn *c
 	json_object_set_new(o, "service", json_string(svc->name));
 	json_object_set_new(o, "worker", worker_id(svc, s->serial));
 	json_object_set_new(o, "peer", json_string(addr_format(&c->peer, peer)));
+	json_object_set_new(o, "source", source_name(svc, &c->peer));
 	json_object_set_new(o, "listener", json_string(svc->listeners[c->listener].name));
 	json_object_set_new(o, "since", time_text(c->accepted_wall_ms));
 	json_object_set_new(o, "seconds", json_real((double)(now_ms - c->accepted_ms) / 1000));

@@ -1,206 +1,150 @@
-/* The verbs are a table: what each is called, which options and how many arguments it takes, how its
- * answer is shown. */
+/* From the command line to the verb: options, arguments, the control socket. */
 #include "dispatcher/ctl/ctl.h"
 #include "common/base.h"
+#include "common/parse.h"
 #include "config/host.h"
+#include "dispatcher/ctl/complete.h"
+#include "dispatcher/ctl/help.h"
 #include "dispatcher/ctl/request.h"
-#include "dispatcher/ctl/show.h"
-#include "dispatcher/ctl/text.h"
+#include "dispatcher/ctl/verbs.h"
 
 #include <getopt.h>
-#include <limits.h>
 #include <string.h>
 
-enum flag { JSON = BIT(0), NOW = BIT(1) };
+#define MOST_OPTIONS 16
+#define FIRST_OPTION 256 /* of the table, behind all letters */
 
-struct command {
-	const struct verb *verb;
-	const char *socket;
-	unsigned flags;
+struct line {
+	struct command command;
 	bool wants_help, wants_version;
-	char **args;
-	unsigned arg_count;
-	unsigned silence_ms;
-	FILE *out, *err;
 };
-
-struct verb {
-	const char *name;
-	unsigned takes; /* flags */
-	unsigned most_args;
-	int (*show)(const struct command *c, const struct reply *reply);
-	const char *synopsis, *help;
-};
-
-static int show_text(const struct command *c, const struct reply *reply)
-{
-	text_print(c->out, reply->body);
-	return REQUEST_OK;
-}
-
-static int show_version(const struct command *c, const struct reply *reply)
-{
-	fputs("running dispatcher ", c->out);
-	return show_text(c, reply);
-}
-
-/* --json passes the document through untouched; what is no JSON is shown to nobody as a status. */
-static int show_document(const struct command *c, const struct reply *reply)
-{
-	json_t *document = json_loadb(reply->body, reply->body_len, 0, NULL);
-
-	if (!document) {
-		fprintf(c->err, "dispatcherctl: the dispatcher's answer is no JSON\n");
-		return REQUEST_REFUSED;
-	}
-	if (c->flags & JSON)
-		fwrite(reply->body, 1, reply->body_len, c->out);
-	else if (!strcmp(c->verb->name, "status"))
-		show_status(document, c->arg_count > 0, c->out);
-	else
-		show_connections(document, c->out);
-	json_decref(document);
-	return REQUEST_OK;
-}
-
-static const struct verb verbs[] = {
-	{"status", JSON, 1, show_document, "status [SERVICE] [--json]",
-		"State, use and limits of all services, those in trouble first; of SERVICE every figure\n"
-		"and every worker.\n"},
-	{"connections", JSON, 1, show_document, "connections [SERVICE] [--json]",
-		"The open connections, the longest first.\n"},
-	{"config", 0, 1, show_text, "config [SERVICE]",
-		"The configuration in force, of everything or of SERVICE.\n"},
-	{"shutdown", NOW, 0, show_text, "shutdown [--now]",
-		"Ends the dispatcher: it stops to accept, and its workers finish what they serve until\n"
-		"SHUTDOWN_TIMEOUT; with --now they are killed at once.\n"},
-	{"version", 0, 0, show_version, "version",
-		"The versions of dispatcherctl and of the running dispatcher.\n"},
-};
-
-static const char options_text[] =
-	"  -s, --socket=PATH  control socket (/run/dispatcher/control; without root\n"
-	"                     $XDG_RUNTIME_DIR/dispatcher/control or /tmp/dispatcher-UID/control)\n"
-	"      --json         the document itself, for programs\n"
-	"  -h, --help         this, or the help of a verb\n"
-	"  -V, --version      version of dispatcherctl\n"
-	"Exit status: 0 done, 1 refused, 2 wrong usage, 3 no dispatcher runs there.\n";
-
-static const struct option options[] = {
-	{"socket", required_argument, NULL, 's'},
-	{"json", no_argument, NULL, 'j'},
-	{"now", no_argument, NULL, 'n'},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{0},
-};
-
-static void print_help(const struct verb *verb, FILE *out)
-{
-	if (verb) {
-		fprintf(out, "usage: dispatcherctl [-s PATH] %s\n%s", verb->synopsis, verb->help);
-		return;
-	}
-	fputs("usage: dispatcherctl [-s PATH] VERB ...\n", out);
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		fprintf(out, "  %s\n", verbs[i].synopsis);
-	fputs(options_text, out);
-}
 
 static int usage(const struct command *c, const char *what, const char *word)
 {
 	fprintf(c->err, "dispatcherctl: %s%s%s\n", what, word ? ": " : "", word ? word : "");
-	print_help(c->verb, c->err);
+	help_print(c->verb, c->err);
 	return REQUEST_USAGE;
 }
 
-static bool option(struct command *c, int letter, const char *value)
+static void list_options(struct option ret_options[MOST_OPTIONS])
 {
+	const struct option first[] = {{"socket", required_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}};
+	const struct verb_option *o;
+	size_t count = ARRAY_LEN(first);
+
+	memset(ret_options, 0, MOST_OPTIONS * sizeof(*ret_options));
+	memcpy(ret_options, first, sizeof(first));
+	for (size_t i = 0; (o = verbs_option(i)) && count + 1 < MOST_OPTIONS; i++)
+		ret_options[count++] = (struct option){o->name,
+			o->has_value ? required_argument : no_argument, NULL, FIRST_OPTION + (int)i};
+}
+
+/* False when the value is none. */
+static bool table_option(struct command *c, const struct verb_option *o, const char *value)
+{
+	uint64_t ms = 0;
+
+	c->options |= o->option;
+	if (o->has_value && parse_time(value, &ms))
+		return false;
+	if (o->option == COMMAND_DRAIN)
+		c->drain_ms = ms;
+	if (o->option == COMMAND_FOR)
+		c->for_ms = ms;
+	return true;
+}
+
+static bool option(struct line *l, int letter, const char *value)
+{
+	struct command *c = &l->command;
+	const struct verb_option *o = letter >= FIRST_OPTION ? verbs_option((size_t)letter - FIRST_OPTION) :
+		NULL;
+
 	switch (letter) {
-	case 's':	c->socket = value; return true;
-	case 'j':	c->flags |= JSON; return true;
-	case 'n':	c->flags |= NOW; return true;
-	case 'h':	c->wants_help = true; return true;
-	case 'V':	c->wants_version = true; return true;
-	default:	return false;
+	case 's':
+		return snprintf(c->socket, sizeof(c->socket), "%s", value) < PATH_MAX;
+	case 'h':
+		l->wants_help = true;
+		return true;
+	case 'V':
+		l->wants_version = true;
+		return true;
+	default:
+		return o && table_option(c, o, value);
 	}
 }
 
-/* 0 or REQUEST_USAGE. */
-static int parse(struct command *c, int argc, char **argv)
+static int check(const struct command *c)
 {
+	const struct verb *v = c->verb;
+
+	if (c->arg_count > v->most)
+		return usage(c, "too many arguments", c->args[v->most]);
+	if (c->arg_count < v->least)
+		return usage(c, "an argument is missing", v->name);
+	if (c->options & ~v->takes)
+		return usage(c, "this verb does not take that option", v->name);
+	if (c->options & COMMAND_DRAIN && c->options & COMMAND_NOW)
+		return usage(c, "--drain and --now contradict each other", NULL);
+	return 0;
+}
+
+/* 0 or REQUEST_USAGE. */
+static int parse(struct line *l, int argc, char **argv)
+{
+	struct command *c = &l->command;
+	struct option options[MOST_OPTIONS];
 	int letter;
 
+	list_options(options);
 	optind = 0; /* the library may have parsed another command line in this process */
 	opterr = 0;
 	while ((letter = getopt_long(argc, argv, "s:hV", options, NULL)) != -1)
-		if (!option(c, letter, optarg))
-			return usage(c, "unknown option, or its value is missing", argv[optind - 1]);
-	for (size_t i = 0; optind < argc && i < ARRAY_LEN(verbs); i++)
-		if (!strcmp(argv[optind], verbs[i].name))
-			c->verb = &verbs[i];
-	if (c->wants_help || c->wants_version)
+		if (!option(l, letter, optarg))
+			return usage(c, "unknown option, or its value is missing or wrong",
+				argv[optind - 1]);
+	if (optind < argc)
+		c->verb = verbs_find(argv[optind]);
+	if (l->wants_help || l->wants_version)
 		return 0;
 	if (!c->verb)
 		return usage(c, optind < argc ? "unknown verb" : "a verb is missing", argv[optind]);
 	c->args = argv + optind + 1;
 	c->arg_count = (unsigned)(argc - optind - 1);
-	if (c->arg_count > c->verb->most_args)
-		return usage(c, "too many arguments", c->args[c->verb->most_args]);
-	if (c->flags & ~c->verb->takes)
-		return usage(c, "this verb does not take that option", c->verb->name);
-	return 0;
+	return check(c);
 }
 
 /* The default of CONTROL_SOCKET. An administrator without root asks the system's dispatcher unless
  * there is one of the user's own. */
-static const char *default_socket(char ret_path[PATH_MAX])
+static void default_socket(char ret_path[PATH_MAX])
 {
 	static const char system_wide[] = "/run/dispatcher/control";
 	struct host host;
 
 	host_facts(&host);
-	if (snprintf(ret_path, PATH_MAX, "%s/control", host.run_dir) >= PATH_MAX)
-		return system_wide;
-	return access(ret_path, F_OK) && !access(system_wide, F_OK) ? system_wide : ret_path;
-}
-
-static int ask(struct command *c)
-{
-	char path[PATH_MAX];
-	json_t *request = request_new(c->verb->name, c->arg_count ? c->args[0] : NULL);
-	struct reply reply;
-	int status;
-
-	if (c->flags & NOW)
-		json_object_set_new(request, "now", json_true());
-	if (c->verb->show == show_version)
-		fprintf(c->out, "dispatcherctl " VERSION "\n");
-	status = request_ask(c->socket ? c->socket : default_socket(path), request, c->silence_ms, &reply);
-	json_decref(request);
-	if (status == REQUEST_OK) {
-		status = c->verb->show(c, &reply);
-	} else {
-		fputs("dispatcherctl: ", c->err);
-		text_print(c->err, reply.error ? reply.error : "refused");
-		fputc('\n', c->err);
-	}
-	reply_deinit(&reply);
-	return status;
+	if (snprintf(ret_path, PATH_MAX, "%s/control", host.run_dir) >= PATH_MAX ||
+		(access(ret_path, F_OK) && !access(system_wide, F_OK)))
+		strcpy(ret_path, system_wide);
 }
 
 int ctl_run(int argc, char **argv, unsigned silence_ms, FILE *out, FILE *err)
 {
-	struct command c = {.silence_ms = silence_ms, .out = out, .err = err};
-	int status = parse(&c, argc, argv);
+	struct line l = {.command = {.silence_ms = silence_ms, .out = out, .err = err}};
+	struct command *c = &l.command;
+	int status;
 
+	default_socket(c->socket);
+	if (argc > 1 && !strcmp(argv[1], "--complete"))
+		return complete_run(c, argc - 2, argv + 2);
+	status = parse(&l, argc, argv);
 	if (status)
 		return status;
-	if (c.wants_help)
-		print_help(c.verb, out);
-	else if (c.wants_version)
+	if (l.wants_help)
+		help_print(c->verb, out);
+	else if (l.wants_version)
 		fprintf(out, "dispatcherctl " VERSION "\n");
 	else
-		status = ask(&c);
+		status = c->verb->run(c);
 	return status;
 }

@@ -140,11 +140,13 @@ static int read_head(struct reply *r, const char *path, char *text, size_t len)
 	const json_t *status = json_object_get(head, "status");
 	const char *error = json_string_value(json_object_get(head, "error"));
 
+	if (!len) {
+		r->is_lost = true;
+		return fail(r, REQUEST_NOT_RUNNING, "%s: the dispatcher ended before it answered", path);
+	}
 	if (!json_is_integer(status)) {
 		json_decref(head);
-		return fail(r, REQUEST_REFUSED, len ? "%s: this is no answer of a dispatcher" :
-			"%s: the dispatcher refused to answer: only root, its own user and ADMIN_GROUP may ask",
-			path);
+		return fail(r, REQUEST_REFUSED, "%s: this is no answer of a dispatcher", path);
 	}
 	r->status = (int)json_integer_value(status);
 	r->error = error ? strdup(error) : NULL;

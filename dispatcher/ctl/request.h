@@ -3,6 +3,7 @@
 #define CTL_REQUEST_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define REQUEST_SILENCE_MS 10000
@@ -16,6 +17,7 @@ struct reply {
 	char *error; /* owned: text for people; NULL if there is none */
 	char *body;  /* owned, NUL-terminated; NULL if the status is not from the dispatcher */
 	size_t body_len;
+	bool is_lost; /* connected, and not a byte came back before the end */
 };
 
 /* A request: {"verb": verb, "args": [argument]}, to be added to; argument may be NULL. */

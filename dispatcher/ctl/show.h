@@ -16,4 +16,7 @@ void show_service_details(const json_t *service, FILE *out);
 /* The connections document, longest first. */
 void show_connections(const json_t *document, FILE *out);
 
+/* The connections document by source, those with most first. */
+void show_sources(const json_t *document, FILE *out);
+
 #endif

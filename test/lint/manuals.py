@@ -17,11 +17,21 @@ def title(path):
 
 
 def check_verbs(files):
-    """Each verb of dispatcherctl stands in its page."""
-    verbs = re.findall(r'^\t\{"(\w+)", \w+, \d, show_', files.text(CTL + 'ctl.c'), re.MULTILINE)
-    for verb in verbs or ['no verb found in ctl.c']:
-        if not re.search(rf'^\*{verb}\*', files.text(CTL + 'dispatcherctl.8.scd'), re.MULTILINE):
-            yield f'{CTL}dispatcherctl.8.scd: no verb {verb}'
+    """Each verb of dispatcherctl, with its synopsis, and each option stand in its page."""
+    table, page = files.text(CTL + 'verbs.c'), files.text(CTL + 'dispatcherctl.8.scd')
+    plain = re.sub(r'\\(.)', r'\1', re.sub(r'(?<!\\)[*_]', '', page))
+    verbs = re.findall(r'^\t\{"(\w+)", (?:NULL|"\w+"), NAMES_\w+, [^"]*"([^"]*)"', table, re.MULTILINE)
+    options = re.findall(r'^\t\{COMMAND_\w+, "([\w-]+)"', table, re.MULTILINE)
+    where = f'{CTL}dispatcherctl.8.scd: '
+    if not verbs or not options:
+        yield f'{CTL}verbs.c: no verb or no option found'
+    for verb, synopsis in verbs:
+        line = f'{verb} {synopsis}'.strip()
+        if not re.search(rf'^{re.escape(line)}(, \w+)?$', plain.replace(']...', '...]'), re.MULTILINE):
+            yield f'{where}no verb "{line}"'
+    for option in options:
+        if f'*--{option}*' not in page:
+            yield f'{where}no option --{option}'
 
 
 def check_pages(files):

@@ -164,12 +164,13 @@ static void status_of_the_answer_is_the_exit_status(void **state)
 	assert_int_equal(o.status, REQUEST_USAGE);
 }
 
-static void connection_closed_without_an_answer_is_a_refusal(void **state)
+static void connection_closed_without_an_answer_is_made_again(void **state)
 {
 	struct outcome o = ask(*state, "", "status", NULL);
 
-	assert_int_equal(o.status, REQUEST_REFUSED);
-	assert_non_null(strstr(o.err, "ADMIN_GROUP"));
+	/* the server serves one client and no second one */
+	assert_int_equal(o.status, REQUEST_NOT_RUNNING);
+	assert_non_null(strstr(o.err, "does not answer"));
 }
 
 static void noise_instead_of_an_answer_is_a_refusal(void **state)
@@ -218,6 +219,10 @@ static void wrong_usage_asks_nobody(void **state)
 	assert_int_equal(run("-s", path, "status", "--now", NULL).status, REQUEST_USAGE);
 	assert_int_equal(run("-s", path, "status", "--nonsense", NULL).status, REQUEST_USAGE);
 	assert_int_equal(run("status", "-s", NULL).status, REQUEST_USAGE);
+	assert_int_equal(run("-s", path, "start", NULL).status, REQUEST_USAGE);
+	assert_int_equal(run("-s", path, "restart", "--drain", "soon", NULL).status, REQUEST_USAGE);
+	assert_int_equal(run("-s", path, "restart", "--drain", NULL).status, REQUEST_USAGE);
+	assert_int_equal(run("-s", path, "restart", "--drain", "5s", "--now", NULL).status, REQUEST_USAGE);
 }
 
 static void arguments_beyond_the_limit_of_the_protocol_are_wrong_usage(void **state)
@@ -235,9 +240,11 @@ static void help_of_each_verb_is_its_own(void **state)
 	struct outcome o = run("shutdown", "--help", NULL);
 
 	assert_int_equal(o.status, REQUEST_OK);
-	assert_non_null(strstr(o.out, "shutdown [--now]"));
-	assert_null(strstr(o.out, "connections [SERVICE]"));
-	assert_non_null(strstr(run("--help", NULL).out, "connections [SERVICE]"));
+	assert_non_null(strstr(o.out, "shutdown [SERVICE...]"));
+	assert_non_null(strstr(o.out, "--drain T"));
+	assert_null(strstr(o.out, "connections [SERVICE"));
+	assert_string_equal(run("stop", "--help", NULL).out, run("shutdown", "--help", NULL).out);
+	assert_non_null(strstr(run("--help", NULL).out, "connections [SERVICE"));
 }
 
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -251,7 +258,7 @@ int main(void)
 		WITH_SERVER(answer_that_is_no_json_is_not_shown_as_status),
 		WITH_SERVER(refusal_is_told_in_the_words_of_the_dispatcher),
 		WITH_SERVER(status_of_the_answer_is_the_exit_status),
-		WITH_SERVER(connection_closed_without_an_answer_is_a_refusal),
+		WITH_SERVER(connection_closed_without_an_answer_is_made_again),
 		WITH_SERVER(noise_instead_of_an_answer_is_a_refusal),
 		WITH_SERVER(silence_ends_at_the_deadline),
 		WITH_SERVER(nobody_at_the_socket_is_not_running),

@@ -1,0 +1,236 @@
+/* An order is sent under an id chosen here; then whichever process answers is asked how it ended. What
+ * runs in the background afterwards, as old workers that finish, is waited for by looking (wait.c). */
+#include "dispatcher/ctl/order.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "dispatcher/ctl/ask.h"
+#include "dispatcher/ctl/text.h"
+#include "dispatcher/ctl/verbs.h"
+#include "dispatcher/ctl/wait.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define POLL_FIRST_MS 10
+#define POLL_MOST_MS 200
+#define REMIND_MS 5000	 /* the order may have been lost with the process that took it */
+#define RESULT_MS 900000 /* the slowest: a reload that waits for workers to be ready */
+
+struct order {
+	const char *name; /* NULL: of no name */
+	char id[20];
+	int status; /* enum request_status */
+	bool begun;
+};
+
+void order_add_options(const struct command *c, json_t *request)
+{
+	if (c->options & COMMAND_DRAIN)
+		json_object_set_new(request, "drain_ms", json_integer((json_int_t)c->drain_ms));
+	if (c->options & COMMAND_NOW)
+		json_object_set_new(request, "now", json_true());
+	if (c->options & COMMAND_DRY_RUN)
+		json_object_set_new(request, "dry_run", json_true());
+}
+
+static json_t *request_of(const struct command *c, const struct order *o)
+{
+	json_t *request = request_new(c->verb->name, o->name);
+
+	json_object_set_new(request, "id", json_string(o->id));
+	order_add_options(c, request);
+	return request;
+}
+
+static int choose_id(struct order *o)
+{
+	uint64_t id = 0;
+
+	while (!id)
+		if (getrandom(&id, sizeof(id), 0) < 0 && errno != EINTR)
+			return REQUEST_REFUSED;
+	snprintf(o->id, sizeof(o->id), "%016" PRIx64, id);
+	return REQUEST_OK;
+}
+
+/* "smtp: text" where several are told apart. */
+static void say(FILE *out, const struct order *o, bool several, const char *text)
+{
+	if (several && o->name && strncasecmp(text, o->name, strlen(o->name))) {
+		text_print(out, o->name);
+		fputs(": ", out);
+	}
+	text_print(out, text);
+	if (!*text || text[strlen(text) - 1] != '\n')
+		fputc('\n', out);
+}
+
+static void say_error(const struct command *c, const struct order *o, bool several, const char *text)
+{
+	fputs("dispatcherctl: ", c->err);
+	say(c->err, o, several, text);
+}
+
+static void begin(const struct command *c, struct order *o, bool several)
+{
+	struct reply reply;
+
+	o->status = choose_id(o);
+	if (o->status) {
+		say_error(c, o, several, "no random number can be had");
+		return;
+	}
+	o->status = ask_consume(c, request_of(c, o), &reply);
+	o->begun = !o->status;
+	if (o->status)
+		say_error(c, o, several, reply.error ? reply.error : "refused");
+	reply_deinit(&reply);
+}
+
+static void remind(const struct command *c, const struct order *o)
+{
+	struct reply reply;
+
+	ask_consume(c, request_of(c, o), &reply);
+	reply_deinit(&reply);
+}
+
+/* The result; NULL when there is none to be had, said why. */
+static json_t *wait_for(const struct command *c, struct order *o, bool several)
+{
+	uint64_t began_ms = clock_mono_ms(), reminded_ms = began_ms;
+	unsigned pause_ms = POLL_FIRST_MS;
+
+	for (;;) {
+		json_t *result = ask_document(c, "result", o->id, &o->status);
+		uint64_t now_ms = clock_mono_ms();
+
+		if (json_is_object(result))
+			return result;
+		json_decref(result);
+		if (o->status || now_ms - began_ms > RESULT_MS)
+			break;
+		if (now_ms - reminded_ms > REMIND_MS) {
+			reminded_ms = now_ms;
+			remind(c, o);
+		}
+		ask_pause(pause_ms);
+		pause_ms = MIN(pause_ms * 2, (unsigned)POLL_MOST_MS);
+	}
+	say_error(c, o, several, o->status ? "the dispatcher went away before it told the result" :
+		"there is still no result; it goes on, see status");
+	if (!o->status)
+		o->status = REQUEST_REFUSED;
+	return NULL;
+}
+
+static void finish(const struct command *c, struct order *o, bool several)
+{
+	json_t *result = o->begun ? wait_for(c, o, several) : NULL;
+
+	if (!result)
+		return;
+	if (text_number(result, "status") > 0) {
+		o->status = REQUEST_REFUSED;
+		say_error(c, o, several, text_string(result, "text", "failed"));
+	} else {
+		say(c->out, o, several, text_string(result, "text", "done"));
+	}
+	json_decref(result);
+}
+
+int order_each(const struct command *c, const char *const *names, unsigned count, bool *ret_done)
+{
+	struct order *orders = calloc(count, sizeof(*orders));
+	int status = orders ? REQUEST_OK : REQUEST_REFUSED;
+
+	for (unsigned i = 0; orders && i < count; i++) {
+		orders[i].name = names[i];
+		begin(c, &orders[i], count > 1);
+		if (orders[i].status == REQUEST_NOT_RUNNING)
+			count = i + 1; /* nobody will hear the others */
+	}
+	for (unsigned i = 0; orders && i < count; i++) {
+		finish(c, &orders[i], count > 1);
+		if (ret_done)
+			ret_done[i] = !orders[i].status;
+		status = status ? status : orders[i].status;
+	}
+	free(orders);
+	return status;
+}
+
+int order_plain(const struct command *c)
+{
+	const char *none = NULL;
+
+	return order_each(c, &none, 1, NULL);
+}
+
+int order_services(const struct command *c)
+{
+	return order_each(c, (const char *const *)c->args, c->arg_count, NULL);
+}
+
+/* --- restart --- */
+
+/* The names of the open services of a status, to be freed; they live as long as it does. */
+static const char **open_services(const json_t *status, unsigned *ret_count)
+{
+	const json_t *services = json_object_get(status, "services"), *s;
+	const char **names = calloc(json_array_size(services) + 1, sizeof(*names));
+	size_t i;
+
+	*ret_count = 0;
+	json_array_foreach(services, i, s)
+		if (names && !strcmp(text_string(s, "state", ""), "open"))
+			names[(*ret_count)++] = text_string(s, "name", "");
+	return names;
+}
+
+static void say_if_changed(const struct command *c, const json_t *status)
+{
+	const json_t *d = json_object_get(status, "dispatcher");
+
+	if (json_is_true(json_object_get(d, "config_changed_on_disk")))
+		fputs("The configuration on disk has changed: restart does not read it, reload does.\n", c->out);
+}
+
+static int restart(const struct command *c, const json_t *before, const char *const *names, unsigned count)
+{
+	bool *done = calloc(count + 1, sizeof(*done));
+	json_t *leaving = json_object();
+	int status = done && leaving ? order_each(c, names, count, done) : REQUEST_REFUSED;
+
+	say_if_changed(c, before);
+	for (unsigned i = 0; done && i < count; i++)
+		if (done[i])
+			wait_add_workers(leaving, before, names[i]);
+	if (c->options & COMMAND_WAIT && json_object_size(leaving)) {
+		int waited = wait_until_gone(c, leaving);
+
+		status = status ? status : waited;
+	}
+	json_decref(leaving);
+	free(done);
+	return status;
+}
+
+int order_restart(const struct command *c)
+{
+	int status;
+	unsigned count = c->arg_count;
+	json_t *before = ask_document_or_say(c, "status", NULL, &status);
+	OWNS_MEM const char **open = before && !count ? open_services(before, &count) : NULL;
+
+	if (!before)
+		return status;
+	if (!count)
+		fputs("There is no open service.\n", c->out);
+	else
+		status = restart(c, before, open ? open : (const char *const *)c->args, count);
+	json_decref(before);
+	return status;
+}

@@ -1,0 +1,193 @@
+"""dispatcherctl, as operators use it."""
+
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import clients
+from harness.daemon import service
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+VERBS = ["status", "connections", "config", "restart", "shutdown", "start", "enable", "disable", "kill",
+         "reload", "upgrade", "reopen", "version"]
+
+
+@pytest.fixture
+def number(port):
+    return port()
+
+
+@pytest.fixture
+def daemon(run_daemon, port, number):
+    return run_daemon(service("one", number, IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=2),
+                      service("two", port(), IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=2))
+
+
+def good(run):
+    assert run.returncode == 0, run
+    return run.stdout
+
+
+# --- exit statuses ---
+
+@pytest.mark.parametrize("words", [["status"], ["version"], ["reopen"], ["restart"], ["shutdown"],
+                                   ["restart", "one", "--wait"], ["shutdown", "--wait"],
+                                   ["start", "one"], ["reload", "--dry-run"]])
+def test_nobody_there_is_status_3(stage, directory, words):
+    run = subprocess.run([stage.program("dispatcherctl"), "-s", directory / "control", *words],
+                         capture_output=True, text=True)
+    assert run.returncode == 3 and "no dispatcher runs" in run.stderr, run
+
+
+def test_a_name_that_nobody_has_fails_alone(daemon):
+    run = daemon.ctl("start", "nobody", "nothing")
+    assert run.returncode == 1 and run.stdout == ""
+    assert run.stderr.splitlines() == [f"dispatcherctl: {name}: there is no service {name}"
+                                       for name in ("nobody", "nothing")]
+
+
+def test_every_verb_has_its_help(stage):
+    for verb in VERBS:
+        run = subprocess.run([stage.program("dispatcherctl"), verb, "--help"], capture_output=True,
+                             text=True)
+        first, *rest = good(run).splitlines()
+        assert first.startswith(f"usage: dispatcherctl [-s PATH] {verb}") and rest, verb
+
+
+# --- orders ---
+
+def test_an_order_tells_its_result_in_a_line(daemon):
+    assert good(daemon.ctl("reopen")) == "the log files are open again\n"
+
+
+def test_an_order_outlives_the_acceptor_that_took_it(daemon):
+    before = daemon.acceptor_pid()
+    for name in ("acceptor", "dispatcher"):
+        assert "new acceptor" in good(daemon.ctl("restart", name))
+    assert daemon.acceptor_pid() != before
+
+
+# --- shutdown ---
+
+def test_shutdown_with_wait_returns_when_the_supervisor_has_gone(daemon, number):
+    with clients.Held() as held:
+        held.open(number)
+        waiting = subprocess.Popen([daemon.stage.program("dispatcherctl"), "-s", daemon.control_path,
+                                    "shutdown", "--wait"], stdout=subprocess.PIPE, text=True)
+        daemon.wait_event("dispatcher.stopping", "by=control")
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.5)
+    said, _ = waiting.communicate(timeout=20)
+    assert waiting.returncode == 0
+    assert said.splitlines()[-1] == "The dispatcher has ended." and "1 connection" in said, said
+    assert daemon.process.wait(0.5) == 0
+
+
+def test_shutdown_with_a_drain_time_cuts_who_is_still_there(daemon, number):
+    with clients.Held() as held:
+        sock = held.open(number)
+        began = time.monotonic()
+        good(daemon.ctl("shutdown", "--wait", "--drain", "1s"))
+        assert 0.9 < time.monotonic() - began < 15
+        assert clients.receive_all(sock) == b""
+    assert daemon.process.wait(5) == 0
+
+
+# --- the live view ---
+
+def read_terminal(fd, until, seconds=10):
+    """Text that was written to a terminal, as soon as it matches."""
+    text, deadline = "", time.monotonic() + seconds
+    while not re.search(until, text, re.S):
+        assert time.monotonic() < deadline, (until, text)
+        if select.select([fd], [], [], 0.1)[0]:
+            text += os.read(fd, 65536).decode()
+    return text
+
+
+@pytest.fixture
+def watching(daemon):
+    """status --watch on a terminal of 80 columns: (process, the terminal's other end)."""
+    main, terminal = pty.openpty()
+    process = subprocess.Popen([daemon.stage.program("dispatcherctl"), "-s", daemon.control_path, "status",
+                                "--watch"], stdin=terminal, stdout=terminal, stderr=terminal,
+                               start_new_session=True)
+    os.close(terminal)
+    yield process, main
+    process.kill()
+    process.wait()
+    os.close(main)
+
+
+def test_the_live_view_shows_what_changes_and_ends_with_q(daemon, watching, number):
+    process, terminal = watching
+    first = read_terminal(terminal, r"one .*? 0/.*q ends")
+    assert first.startswith("\x1b[?1049h")
+    with clients.Held() as held:
+        held.open(number)
+        shown = read_terminal(terminal, r"one +open +1/")
+    lines = re.sub(r"\x1b\[[?0-9]*[A-Za-z]", "", first + shown).split("\r\n")
+    assert max(map(len, lines)) <= 80, lines
+    os.write(terminal, b"q")
+    assert read_terminal(terminal, r"\x1b\[\?1049l")
+    assert process.wait(5) == 0
+
+
+def test_the_live_view_gives_the_terminal_back_after_a_signal(watching):
+    process, terminal = watching
+    read_terminal(terminal, "q ends")
+    process.send_signal(signal.SIGINT)
+    read_terminal(terminal, r"\x1b\[\?25h\x1b\[\?1049l")
+    assert process.wait(5) == 0
+
+
+# --- connections ---
+
+def test_connections_can_be_grouped_by_source(run_daemon, port):
+    number = port()
+    daemon = run_daemon(service("one", number, IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=1,
+                                SOURCE_PREFIX="24/64"))
+    with clients.Held() as held:
+        for _ in range(3):
+            held.open(number)
+        daemon.wait_service(lambda one: one["connections"] == 3, "three are held")
+        *rest, last = good(daemon.ctl("connections", "--by-source")).splitlines()
+        worker = daemon.workers()[0]["id"]
+        assert good(daemon.ctl("connections", worker)).splitlines()[-1] == "3 open connections"
+        documents = daemon.ask("connections", "one")
+    assert last == "3 open connections of 1 source", rest
+    assert rest[1].split() == ["3", rest[1].split()[1], "127.0.0.0/24"]
+    assert {one["source"] for one in documents} == {"127.0.0.0/24"}
+
+
+# --- completion ---
+
+def completed(daemon, *words):
+    """What bash offers behind these words; the last one is being typed."""
+    script = f"""
+        source {SOURCE}/dispatcher/ctl/completion/dispatcherctl
+        COMP_WORDS=({daemon.stage.program('dispatcherctl')} -s {daemon.control_path} "$@")
+        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _dispatcherctl
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    run = subprocess.run(["bash", "-uc", script, "bash", *words], capture_output=True, text=True)
+    return good(run).split()
+
+
+def test_bash_completes_verbs_options_and_names(daemon):
+    assert set(VERBS) | {"stop"} <= set(completed(daemon, ""))
+    assert completed(daemon, "res") == ["restart"]
+    assert completed(daemon, "status", "--w") == ["--watch"]
+    assert completed(daemon, "status", "t") == ["two"]
+    assert completed(daemon, "status", "one", "t") == [], "it takes one name"
+    assert completed(daemon, "restart", "one", "two/") == [daemon.workers("two")[0]["id"]]
+    assert completed(daemon, "kill", "on") == [daemon.workers("one")[0]["id"]]
+    assert completed(daemon, "restart", "--drain", "") == []
