@@ -1,5 +1,6 @@
 /* One question each, and its answer as text for people or as it is. */
 #include "dispatcher/ctl/look.h"
+#include "config/verify.h"
 #include "dispatcher/ctl/ask.h"
 #include "dispatcher/ctl/show.h"
 #include "dispatcher/ctl/text.h"
@@ -79,6 +80,11 @@ static int print_text(const struct command *c, const char *verb, const char *bef
 int look_config(const struct command *c)
 {
 	return print_text(c, "config", "");
+}
+
+int look_check(const struct command *c)
+{
+	return verify_file(c->args[0], c->out, c->err) ? REQUEST_REFUSED : REQUEST_OK;
 }
 
 int look_version(const struct command *c)

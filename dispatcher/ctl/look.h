@@ -8,6 +8,7 @@ struct command;
 int look_status(const struct command *c);
 int look_connections(const struct command *c);
 int look_config(const struct command *c);
+int look_check(const struct command *c);
 int look_version(const struct command *c);
 
 #endif

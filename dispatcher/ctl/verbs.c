@@ -30,6 +30,9 @@ static const struct verb verbs[] = {
 		"The open connections, the longest first, or how many each source has.\n"},
 	{"config", NULL, NAMES_SERVICES, 0, 1, 0, look_config, "[SERVICE]",
 		"The configuration in force, of everything or of SERVICE.\n"},
+	{"check", NULL, NAMES_FILES, 1, 1, 0, look_check, "FILE",
+		"Whether FILE would be accepted as configuration, and what would be in force then. Asks\n"
+		"no dispatcher, changes nothing; dispatcher -t does the same.\n"},
 	{"restart", NULL, NAMES_TARGETS, 0, MANY, ENDING, order_restart,
 		"[SERVICE|WORKER...] [--wait] [--drain T] [--now]",
 		"Replaces the workers of all open services, of these services, or these workers. An old\n"

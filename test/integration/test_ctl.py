@@ -15,8 +15,8 @@ from harness import clients
 from harness.daemon import service
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-VERBS = ["status", "connections", "config", "restart", "shutdown", "start", "enable", "disable", "kill",
-         "reload", "upgrade", "reopen", "version"]
+VERBS = ["status", "connections", "config", "check", "restart", "shutdown", "start", "enable", "disable",
+         "kill", "reload", "upgrade", "reopen", "version"]
 
 
 @pytest.fixture
@@ -59,6 +59,16 @@ def test_every_verb_has_its_help(stage):
                              text=True)
         first, *rest = good(run).splitlines()
         assert first.startswith(f"usage: dispatcherctl [-s PATH] {verb}") and rest, verb
+
+
+def test_check_says_what_the_daemon_would_say(daemon, directory):
+    tested = subprocess.run([daemon.stage.program("dispatcher"), "-t", "-c", daemon.config_path],
+                            capture_output=True, text=True)
+    assert good(daemon.ctl("check", daemon.config_path)) == good(tested)
+    wrong = directory / "wrong.cnf"
+    wrong.write_text("[SERVICE=one]\nMIN_PROCS=many\n")
+    run = daemon.ctl("check", wrong)
+    assert run.returncode == 1 and "MIN_PROCS" in run.stderr, run
 
 
 # --- orders ---
