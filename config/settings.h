@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define SETTINGS_MAGIC 0x44535032u /* "DSP2": changes with the layout */
+#define SETTINGS_MAGIC 0x44535033u /* "DSP3": changes with the layout */
 #define SETTINGS_HASH_BYTES 17	   /* 16 hex digits and NUL */
 #define SETTINGS_NO_ID UINT32_MAX  /* of user and group ids: not said */
 #define SETTINGS_LIMITS 16	   /* as RLIM_NLIMITS */
@@ -29,6 +29,7 @@ struct settings_listener {
 	uint32_t path;	  /* text: path of a unix listener */
 	uint32_t name;	  /* text for people and for workers: "0.0.0.0:25", "[::]:25", "unix:/run/x" */
 	uint32_t where;	  /* text: "file:line" of the PORT */
+	uint32_t leaving; /* 1: no longer in the file (tables.h) */
 };
 
 struct settings_rlimit {
@@ -50,6 +51,7 @@ struct service_settings {
 	uint8_t adapter; /* enum settings_adapter */
 	uint8_t log_connections;
 	uint8_t sched_batch;
+	uint8_t leaving; /* 1: no longer in the file (tables.h) */
 	uint32_t debug;
 
 	/* pool; times in milliseconds, 0 = no limit where a limit may be absent */
