@@ -18,6 +18,7 @@ enum log_order {
 enum log_sink_kind {
 	LOG_SINK_STREAM, /* stderr or a file */
 	LOG_SINK_SYSLOG, /* no fd */
+	LOG_SINK_NONE,	 /* no fd: nobody writes there any more */
 };
 
 struct log_record {

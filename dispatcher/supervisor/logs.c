@@ -6,10 +6,10 @@
 #include "common/chan.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "config/settings.h"
 #include "dispatcher/supervisor/backoff.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/launch.h"
+#include "dispatcher/supervisor/reader.h"
 #include "dispatcher/supervisor/watch.h"
 
 #include <errno.h>
@@ -27,19 +27,17 @@
 
 struct sink {
 	struct news news;
-	struct logs *logs;
 	uint32_t index;
-	const char *name; /* "stderr", "syslog" or a path */
-	int fd;		  /* -1: syslog */
+	char *name; /* "stderr", "syslog" or a path; NULL: nobody needs it */
+	int fd;	    /* -1: syslog */
 };
 
 struct logs {
-	const struct settings *settings;
+	const struct reader_result *config;
 	struct children *children;
 	struct outlet outlet;
-	struct sink *sinks; /* the first is the dispatcher's own log */
+	struct sink **sinks; /* the first is the dispatcher's own log */
 	uint32_t sink_count;
-	uint32_t *of_service;
 	struct log_source sources; /* head of a ring */
 	struct log_source own, acceptors;
 	unsigned detached_count;
@@ -62,7 +60,7 @@ static int say_sink(struct news *news, int fd)
 	const struct sink *k = (const struct sink *)news;
 	struct log_record r = {.order = LOG_SINK,
 		.number = k->index,
-		.kind = k->fd < 0 ? LOG_SINK_SYSLOG : LOG_SINK_STREAM,
+		.kind = !k->name ? LOG_SINK_NONE : k->fd < 0 ? LOG_SINK_SYSLOG : LOG_SINK_STREAM,
 		.shared = k->index == 0};
 
 	return chan_send(fd, &r, sizeof(r), &k->fd, k->fd >= 0);
@@ -120,43 +118,118 @@ static void open_sink(struct sink *k)
 	k->fd = fd;
 }
 
-static uint32_t sink_named(struct logs *logs, const char *name)
+static struct sink *new_sink(struct logs *logs)
 {
-	struct sink *k;
+	struct sink **more = reallocarray(logs->sinks, logs->sink_count + 1, sizeof(*more));
+	struct sink *k = more ? calloc(1, sizeof(*k)) : NULL;
 
-	for (uint32_t i = 0; i < logs->sink_count; i++)
-		if (strcmp(logs->sinks[i].name, name) == 0)
-			return i;
-	k = &logs->sinks[logs->sink_count];
-	*k = (struct sink){.logs = logs, .index = logs->sink_count++, .name = name, .fd = -1};
+	if (more)
+		logs->sinks = more;
+	if (!k)
+		return NULL;
+	k->index = logs->sink_count;
 	k->news.say = say_sink;
+	k->fd = -1;
+	logs->sinks[logs->sink_count++] = k;
+	return k;
+}
+
+static struct sink *find_sink(const struct logs *logs, const char *name)
+{
+	for (uint32_t i = 0; i < logs->sink_count; i++) {
+		const char *has = logs->sinks[i]->name;
+
+		if (name ? has && strcmp(has, name) == 0 : !has)
+			return logs->sinks[i];
+	}
+	return NULL;
+}
+
+/* 0 or -ENOMEM. */
+static int rename_sink(struct logs *logs, struct sink *k, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	free(k->name);
+	k->name = copy;
 	open_sink(k);
-	return k->index;
+	outlet_push(&logs->outlet, &k->news);
+	return 0;
+}
+
+/* Without memory its lines go to the dispatcher's own. */
+uint32_t logs_sink(struct logs *logs, const char *name)
+{
+	struct sink *k = name ? find_sink(logs, name) : logs->sinks[0];
+
+	if (k)
+		return k->index;
+	k = find_sink(logs, NULL);
+	if (!k)
+		k = new_sink(logs);
+	return k && !rename_sink(logs, k, name) ? k->index : 0;
+}
+
+static const char *own_name(const struct logs *logs)
+{
+	const struct settings *s = logs->config->settings;
+
+	return s->logfile ? settings_text(s, s->logfile) : "stderr";
 }
 
 static int make_sinks(struct logs *logs)
 {
-	const struct settings *s = logs->settings;
-	uint32_t services = s->services.count;
+	const struct settings *s = logs->config->settings;
+	struct sink *own = new_sink(logs);
 
-	logs->sinks = calloc(services + 1, sizeof(*logs->sinks));
-	logs->of_service = calloc(services + 1, sizeof(*logs->of_service));
-	if (!logs->sinks || !logs->of_service)
+	if (!own || rename_sink(logs, own, own_name(logs)))
 		return -ENOMEM;
-	sink_named(logs, s->logfile ? settings_text(s, s->logfile) : "stderr");
-	for (uint32_t i = 0; i < services; i++) {
+	for (uint32_t i = 0; i < s->services.count; i++)
+		logs_sink(logs, settings_text(s, settings_service(s, i)->logfile));
+	return 0;
+}
+
+static bool is_needed(const struct logs *logs, const struct sink *k)
+{
+	const struct settings *s = logs->config->settings;
+
+	for (uint32_t i = 0; i < s->services.count; i++) {
 		const char *name = settings_text(s, settings_service(s, i)->logfile);
 
-		logs->of_service[i] = name ? sink_named(logs, name) : 0;
+		if (name && strcmp(name, k->name) == 0)
+			return true;
 	}
-	return 0;
+	for (const struct log_source *l = logs->sources.next; l != &logs->sources; l = l->next)
+		if (l->sink == k->index)
+			return true;
+	return !k->index;
+}
+
+void logs_settle(struct logs *logs)
+{
+	if (strcmp(logs->sinks[0]->name, own_name(logs)) != 0)
+		rename_sink(logs, logs->sinks[0], own_name(logs));
+	for (uint32_t i = 0; i < logs->sink_count; i++) {
+		struct sink *k = logs->sinks[i];
+
+		if (!k->name || is_needed(logs, k))
+			continue;
+		free(k->name);
+		k->name = NULL;
+		base_close(&k->fd);
+		outlet_push(&logs->outlet, &k->news);
+	}
 }
 
 void logs_reopen(struct logs *logs)
 {
 	for (uint32_t i = 0; i < logs->sink_count; i++) {
-		open_sink(&logs->sinks[i]);
-		outlet_push(&logs->outlet, &logs->sinks[i].news);
+		if (!logs->sinks[i]->name)
+			continue;
+		open_sink(logs->sinks[i]);
+		outlet_push(&logs->outlet, &logs->sinks[i]->news);
 	}
 }
 
@@ -166,7 +239,7 @@ static void on_child(void *user, int status);
 
 static int launch_logger(struct logs *logs, int channel)
 {
-	const struct settings *s = logs->settings;
+	const struct settings *s = logs->config->settings;
 	OWNS_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const char *arguments[] = {"--role=logger", NULL};
 	int fds[] = {null, null, STDERR_FILENO, channel};
@@ -192,7 +265,7 @@ static int launch_logger(struct logs *logs, int channel)
 static void announce_all(struct logs *logs)
 {
 	for (uint32_t i = 0; i < logs->sink_count; i++)
-		outlet_push(&logs->outlet, &logs->sinks[i].news);
+		outlet_push(&logs->outlet, &logs->sinks[i]->news);
 	for (struct log_source *s = logs->sources.next; s != &logs->sources; s = s->next)
 		if (!s->said)
 			outlet_push(&logs->outlet, &s->news);
@@ -304,11 +377,6 @@ int logs_own_fd(const struct logs *logs)
 int logs_acceptor_fd(const struct logs *logs)
 {
 	return logs->acceptor_out;
-}
-
-uint32_t logs_sink(const struct logs *logs, uint32_t service)
-{
-	return logs->of_service[service];
 }
 
 bool logs_tail(struct logs *logs, const struct log_source *source, int fd)
@@ -435,7 +503,7 @@ static void copy_rest(int from)
 			return;
 }
 
-int logs_new(struct uv_loop_s *loop, struct children *children, const struct settings *s,
+int logs_new(struct uv_loop_s *loop, struct children *children, const struct reader_result *config,
 	struct logs **ret_logs)
 {
 	static const struct outlet_ops ops = {.readable = on_readable, .broken = on_broken};
@@ -444,7 +512,7 @@ int logs_new(struct uv_loop_s *loop, struct children *children, const struct set
 
 	if (!logs)
 		return -ENOMEM;
-	logs->settings = s;
+	logs->config = config;
 	logs->children = children;
 	logs->sources.next = logs->sources.prev = &logs->sources;
 	logs->own.fd = logs->acceptors.fd = logs->own_out = logs->acceptor_out = -1;
@@ -467,6 +535,13 @@ int logs_new(struct uv_loop_s *loop, struct children *children, const struct set
 	return bad;
 }
 
+static void free_sink(struct sink *k)
+{
+	base_close(&k->fd);
+	free(k->name);
+	free(k);
+}
+
 struct logs *logs_free(struct logs *logs)
 {
 	if (!logs)
@@ -481,9 +556,8 @@ struct logs *logs_free(struct logs *logs)
 	base_close(&logs->own_out);
 	base_close(&logs->acceptor_out);
 	for (uint32_t i = 0; i < logs->sink_count; i++)
-		base_close(&logs->sinks[i].fd);
+		free_sink(logs->sinks[i]);
 	free(logs->sinks);
-	free(logs->of_service);
 	free(logs);
 	return NULL;
 }

@@ -11,7 +11,7 @@
 
 struct children;
 struct logs;
-struct settings;
+struct reader_result;
 
 /* One pipe that lines come from. Embedded; fd is borrowed for as long as the source is added. */
 struct log_source {
@@ -26,12 +26,13 @@ struct log_source {
 };
 
 /* Opens the files and makes the pipes of our own lines. 0 or -errno. */
-int logs_new(struct uv_loop_s *loop, struct children *children, const struct settings *s,
+int logs_new(struct uv_loop_s *loop, struct children *children, const struct reader_result *config,
 	struct logs **ret_logs);
 void logs_start(struct logs *logs); /* starts the logger process, and again whenever it dies */
 int logs_own_fd(const struct logs *logs);      /* where the supervisor's lines go */
 int logs_acceptor_fd(const struct logs *logs); /* and the acceptor's: another pipe, as it may lie */
-uint32_t logs_sink(const struct logs *logs, uint32_t service); /* where a service's lines go */
+uint32_t logs_sink(struct logs *logs, const char *logfile); /* where lines go; NULL: the dispatcher's log */
+void logs_settle(struct logs *logs); /* other settings: opens its own log, closes what nobody needs */
 void logs_add(struct logs *logs, struct log_source *source);
 void logs_remove(struct logs *logs, struct log_source *source); /* what it holds is still copied */
 void logs_reopen(struct logs *logs);

@@ -22,7 +22,7 @@ void logsink_set_consume(struct logsink *k, enum log_sink_kind kind, bool shared
 	k->kind = kind;
 	k->shared = shared;
 	k->fd = fd;
-	k->there = true;
+	k->there = kind != LOG_SINK_NONE;
 	k->torn = k->stuck = false;
 }
 

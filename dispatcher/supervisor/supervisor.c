@@ -294,7 +294,7 @@ static int make_parts(struct sv *sv, const struct supervisor_options *options)
 	int bad = children_new(&sv->loop, &sv->children);
 
 	if (!bad)
-		bad = logs_new(&sv->loop, sv->children, sv->config.settings, &sv->logs);
+		bad = logs_new(&sv->loop, sv->children, &sv->config, &sv->logs);
 	if (!bad)
 		bad = make_ledger(sv);
 	if (!bad)

@@ -285,6 +285,17 @@ void thefts_seen(struct thefts *all, uint32_t service, uint32_t slot)
 	theft_set(t, THEFT_NONE);
 }
 
+void thefts_adopt(struct thefts *all, const uint32_t *map, uint32_t services)
+{
+	for (struct theft *t = all->first; t; t = t->next) {
+		uint32_t service = 0;
+
+		while (service < services && map[service] != t->service)
+			service++;
+		t->service = service < services ? service : UINT32_MAX; /* of a service that had nobody left */
+	}
+}
+
 void thefts_announce(struct thefts *all)
 {
 	for (struct theft *t = all->first; t; t = t->next)

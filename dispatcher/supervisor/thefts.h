@@ -28,6 +28,9 @@ struct thefts *thefts_free(struct thefts *all); /* thieves under way are left to
 void thefts_steal(struct thefts *all, const struct link_record *order);
 void thefts_seen(struct thefts *all, uint32_t service, uint32_t slot);
 
+/* The services have other numbers: map has for each new one the old, LEDGER_NONE where there was none. */
+void thefts_adopt(struct thefts *all, const uint32_t *map, uint32_t services);
+
 /* Tells the acceptor everything again. */
 void thefts_announce(struct thefts *all);
 

@@ -259,10 +259,19 @@ int worker_new(const struct worker_world *world, uint32_t service, uint32_t slot
 	return 0;
 }
 
+void worker_move(struct worker *w, const struct worker_world *world, uint32_t service, uint32_t slot)
+{
+	w->world = world;
+	w->service = service;
+	w->slot = slot;
+}
+
 struct worker *worker_free(struct worker *w)
 {
 	if (!w)
 		return NULL;
+	if (w->child)
+		child_forget(w->child);
 	close_birth(w);
 	outlet_forget(w->world->outlet, &w->news);
 	logs_remove(w->world->logs, &w->log);

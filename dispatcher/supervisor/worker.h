@@ -66,6 +66,8 @@ struct worker {
 int worker_new(const struct worker_world *world, uint32_t service, uint32_t slot, uint32_t serial,
 	struct worker **ret_worker);
 struct worker *worker_free(struct worker *w); /* closes everything, kills nobody; returns NULL */
+/* From now on one of another world's, in another place. */
+void worker_move(struct worker *w, const struct worker_world *world, uint32_t service, uint32_t slot);
 
 /* Out of QUEUED: starts the process with these settings, or not at all (positive errno). */
 void worker_start(struct worker *w, const struct settings *s, const struct service_settings *svc,

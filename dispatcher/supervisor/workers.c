@@ -33,6 +33,8 @@ struct workers {
 	struct workers_world world;
 	struct worker_world worker_world;
 	struct gang **gangs; /* by service */
+	struct gang **next;  /* prepared: by service of the next tables, some of them the same gangs */
+	uint32_t next_count;
 	uint32_t gang_count, live, queued;
 	uint32_t cursor; /* whose turn it is to start one: fair between services */
 	uint32_t tokens; /* thousandths of a spawn */
@@ -127,6 +129,14 @@ static struct worker *next_queued(struct workers *all)
 	return w;
 }
 
+static void start(struct workers *all, struct worker *w)
+{
+	const struct settings *s = all->world.config->settings;
+	const struct service_settings *svc = services_settings(all->world.services, w->service);
+
+	worker_start(w, s, svc, logs_sink(all->world.logs, settings_text(s, svc->logfile)));
+}
+
 static void start_queued(void *user)
 {
 	struct workers *all = user;
@@ -136,9 +146,7 @@ static void start_queued(void *user)
 		struct worker *w = next_queued(all);
 
 		all->tokens -= 1000;
-		worker_start(w, all->world.config->settings,
-			services_settings(all->world.services, w->service),
-			logs_sink(all->world.logs, w->service));
+		start(all, w);
 	}
 	if (all->queued)
 		timer_in(all->later, 1000 / SPAWNS_PER_SECOND);
@@ -281,6 +289,136 @@ static int make_gangs(struct workers *all, uint32_t count)
 	return 0;
 }
 
+/* --- other tables --- */
+
+uint32_t workers_in_use(const struct workers *all, uint32_t service)
+{
+	const struct gang *g = gang_of(all, service);
+	uint32_t used = g ? g->slot_count : 0;
+
+	while (used && !g->slots[used - 1])
+		used--;
+	return used;
+}
+
+static bool is_present(const struct workers *all, const struct gang *g)
+{
+	for (uint32_t i = 0; i < all->gang_count; i++)
+		if (all->gangs[i] == g)
+			return true;
+	return false;
+}
+
+void workers_discard(struct workers *all)
+{
+	for (uint32_t i = 0; i < all->next_count; i++)
+		if (!is_present(all, all->next[i]))
+			gang_free(all->next[i]);
+	free(all->next);
+	all->next = NULL;
+	all->next_count = 0;
+}
+
+/* Room for as many slots as it may need, beside those it has. */
+static bool widen(struct gang *g, uint32_t slots)
+{
+	struct worker **wider = reallocarray(g->slots, slots + 1, sizeof(*wider));
+
+	if (!wider)
+		return false;
+	for (uint32_t i = g->slot_count; i < slots; i++)
+		wider[i] = NULL;
+	g->slots = wider;
+	return true;
+}
+
+int workers_prepare(struct workers *all, const uint32_t *map, const struct settings *tables)
+{
+	all->next = calloc(tables->services.count + 1, sizeof(struct gang *));
+	if (!all->next)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < tables->services.count; i++) {
+		uint32_t slots = settings_worker_slots(settings_service(tables, i));
+		struct gang *g = gang_of(all, map[i]);
+
+		if (!g)
+			g = gang_new(slots);
+		else if (!widen(g, MAX(slots, g->slot_count)))
+			g = NULL;
+		if (!g) {
+			workers_discard(all);
+			return -ENOMEM;
+		}
+		all->next[all->next_count++] = g;
+	}
+	return 0;
+}
+
+static void renumber(struct gang *g, uint32_t service)
+{
+	for (uint32_t i = 0; i < g->slot_count; i++)
+		if (g->slots[i])
+			g->slots[i]->service = service;
+}
+
+static bool is_next(const struct workers *all, const struct gang *g)
+{
+	for (uint32_t i = 0; i < all->next_count; i++)
+		if (all->next[i] == g)
+			return true;
+	return false;
+}
+
+void workers_adopt(struct workers *all, const struct ledger_need *has)
+{
+	for (uint32_t i = 0; i < all->gang_count; i++)
+		if (!is_next(all, all->gangs[i]))
+			gang_free(all->gangs[i]);
+	free(all->gangs);
+	all->gangs = all->next;
+	all->gang_count = all->next_count;
+	all->next = NULL;
+	all->next_count = 0;
+	all->cursor = 0;
+	for (uint32_t i = 0; i < all->gang_count; i++) {
+		struct gang *g = all->gangs[i];
+
+		ASSERT(workers_in_use(all, i) <= has[i].workers);
+		g->slot_count = has[i].workers;
+		g->cursor = 0;
+		renumber(g, i);
+	}
+}
+
+uint32_t workers_next_serial(struct workers *all, uint32_t service)
+{
+	return all->next[service]->next_serial++;
+}
+
+const struct worker_world *workers_shared(const struct workers *all)
+{
+	return &all->worker_world;
+}
+
+bool workers_place(struct workers *all, uint32_t service, struct worker *w)
+{
+	struct gang *g = all->gangs[service];
+	uint32_t slot = 0;
+
+	while (slot < g->slot_count && g->slots[slot])
+		slot++;
+	if (slot == g->slot_count)
+		return false;
+	g->slots[slot] = w;
+	worker_move(w, &all->worker_world, service, slot);
+	g->live++;
+	g->counted++;
+	all->live++;
+	return true;
+}
+
+/* --- life --- */
+
 int workers_new(const struct workers_world *world, struct workers **ret_workers)
 {
 	struct workers *all = calloc(1, sizeof(*all));
@@ -312,6 +450,7 @@ struct workers *workers_free(struct workers *all)
 {
 	if (!all)
 		return NULL;
+	workers_discard(all);
 	for (uint32_t i = 0; i < all->gang_count; i++)
 		gang_free(all->gangs[i]);
 	timer_free(all->later);

@@ -50,6 +50,28 @@ struct worker *workers_at(const struct workers *all, uint32_t service, uint32_t 
 /* The descriptors of a slot that has a worker or whose end is not settled; NULL: none. */
 const struct parts *workers_parts(const struct workers *all, uint32_t service, uint32_t slot);
 
+/* --- other tables --- */
+
+/* The highest slot of a service that is in use, and one. */
+uint32_t workers_in_use(const struct workers *all, uint32_t service);
+
+/* Gets everything ready for these tables; map: for each service its index at present, or LEDGER_NONE.
+ * Nothing changes. 0 or -ENOMEM. */
+int workers_prepare(struct workers *all, const uint32_t *map, const struct settings *tables);
+void workers_discard(struct workers *all);
+
+/* What was prepared is in force, with so many slots; these are no fewer than in use. Services that are
+ * not in the map have nobody. */
+void workers_adopt(struct workers *all, const struct ledger_need *has);
+
+/* A serial number for a worker of a service of the prepared tables, and what it shares with others. */
+uint32_t workers_next_serial(struct workers *all, uint32_t service);
+const struct worker_world *workers_shared(const struct workers *all);
+
+/* Puts a worker that was started elsewhere into a free slot. False: there is none; it is still the
+ * caller's. */
+bool workers_place(struct workers *all, uint32_t service, struct worker *w);
+
 /* Tells the acceptor everything again, after it forgot every order that is not carried out. */
 void workers_announce(struct workers *all);
 
