@@ -301,6 +301,7 @@ static void on_gone(void *user)
 {
 	struct acceptor *a = user;
 
+	a->orphaned_wall_ms = clock_wall_ms();
 	log_event(EV_INTERNAL, "where=link why=supervisor_gone");
 	if (!a->going) {
 		uv_stop(&a->loop);

@@ -17,6 +17,7 @@ struct acceptor {
 	int32_t supervisor_pid;
 	uint32_t starts; /* how often an acceptor has started under this supervisor */
 	uint64_t started_wall_ms; /* the supervisor */
+	uint64_t orphaned_wall_ms; /* 0: there is a supervisor */
 	struct control *control;
 	struct results results;
 	uv_timer_t due_timer, tick_timer;

@@ -68,6 +68,7 @@ static json_t *dispatcher(const struct acceptor *a)
 	json_object_set_new(d, "version", json_string(VERSION));
 	json_object_set_new(d, "supervisor_pid", a->uplink.alive ? number((uint64_t)a->supervisor_pid)
 								 : json_null());
+	json_object_set_new(d, "supervisor_gone", time_text(a->orphaned_wall_ms));
 	json_object_set_new(d, "acceptor_pid", json_integer(getpid()));
 	json_object_set_new(d, "acceptor_starts", number(a->starts));
 	json_object_set_new(d, "started", time_text(a->started_wall_ms));
@@ -147,12 +148,17 @@ static json_t *worker(const struct service *svc, const struct slot *s, uint64_t 
 	return o;
 }
 
+static bool is_shown(const struct slot *s)
+{
+	return s->serial && !s->releasing;
+}
+
 static json_t *workers(const struct service *svc, uint64_t now_ms)
 {
 	json_t *array = json_array();
 
 	for (uint32_t i = 0; svc->pool && i < svc->slot_count; i++)
-		if (svc->slots[i].serial && !svc->slots[i].releasing)
+		if (is_shown(&svc->slots[i]))
 			json_array_append_new(array, worker(svc, &svc->slots[i], now_ms));
 	return array;
 }
@@ -184,6 +190,11 @@ static const char *state_name(const struct service *svc)
 	return names[svc->state];
 }
 
+static uint64_t capacity(const struct service *svc)
+{
+	return (uint64_t)svc->set->max_procs * svc->set->max_conns;
+}
+
 static void put_limits(json_t *o, const struct service *svc)
 {
 	const struct service_settings *set = svc->set;
@@ -193,7 +204,29 @@ static void put_limits(json_t *o, const struct service *svc)
 	json_object_set_new(o, "min_conns", number(set->min_conns));
 	json_object_set_new(o, "max_conns", number(set->max_conns));
 	json_object_set_new(o, "max_shutdown", number(set->max_shutdown));
-	json_object_set_new(o, "capacity", number((uint64_t)set->max_procs * set->max_conns));
+	json_object_set_new(o, "capacity", number(capacity(svc)));
+	json_object_set_new(o, "headroom", number(capacity(svc) - MIN(capacity(svc), svc->conns.open)));
+}
+
+/* How many workers there are of each state that status knows. */
+static json_t *worker_states(const struct service *svc)
+{
+	static const char *const names[] = {"starting", "serving", "retiring", "killed"};
+	unsigned counts[ARRAY_LEN(names)] = {0};
+	json_t *o = json_object();
+
+	for (uint32_t i = 0; svc->pool && i < svc->slot_count; i++) {
+		const char *state;
+
+		if (!is_shown(&svc->slots[i]))
+			continue;
+		state = worker_state(service_pool_worker(&svc->slots[i]));
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			counts[k] += !strcmp(state, names[k]);
+	}
+	for (size_t k = 0; k < ARRAY_LEN(names); k++)
+		json_object_set_new(o, names[k], number(counts[k]));
+	return o;
 }
 
 static void put_counters(json_t *o, const struct service *svc, uint64_t now_ms)
@@ -213,6 +246,8 @@ static void put_counters(json_t *o, const struct service *svc, uint64_t now_ms)
 	json_object_set_new(o, "refused", number(b->refused));
 	json_object_set_new(o, "spawns", number(b->spawns));
 	json_object_set_new(o, "held", json_boolean(svc->held));
+	json_object_set_new(o, "held_since",
+		time_text(svc->held ? clock_wall_ms() - (now_ms - b->held_since_ms) : 0));
 	json_object_set_new(o, "held_seconds", json_real((double)held_ms / 1000));
 	json_object_set_new(o, "backoff_seconds",
 		json_real(until > now_ms ? (double)(until - now_ms) / 1000 : 0.0));
@@ -233,6 +268,7 @@ static json_t *service(struct service *svc, uint64_t now_ms)
 	put_counters(o, svc, now_ms);
 	json_object_set_new(o, "waiting", number(waiting));
 	json_object_set_new(o, "listen_overflows", number(drops));
+	json_object_set_new(o, "worker_states", worker_states(svc));
 	json_object_set_new(o, "workers", workers(svc, now_ms));
 	return o;
 }

@@ -27,7 +27,19 @@ static void show_limits(const json_t *s, FILE *out)
 	fprintf(out, "    pool       %.0f to %.0f workers, %.0f to %.0f connections each\n",
 		text_number(s, "min_procs"), text_number(s, "max_procs"), text_number(s, "min_conns"),
 		text_number(s, "max_conns"));
-	fprintf(out, "    peak       %.0f connections\n", text_number(s, "peak_connections"));
+	fprintf(out, "    use        %.0f connections now, room for %.0f more; %.0f at most so far\n",
+		text_number(s, "connections"), text_number(s, "headroom"),
+		text_number(s, "peak_connections"));
+}
+
+static void show_states(const json_t *s, FILE *out)
+{
+	const json_t *states = json_object_get(s, "worker_states");
+
+	if (states)
+		fprintf(out, "    workers    %.0f serving, %.0f starting, %.0f retiring, %.0f killed\n",
+			text_number(states, "serving"), text_number(states, "starting"),
+			text_number(states, "retiring"), text_number(states, "killed"));
 }
 
 static void show_counters(const json_t *s, FILE *out)
@@ -81,6 +93,25 @@ static void add(char *words, size_t size, const char *word)
 	snprintf(words + strlen(words), size - strlen(words), "%s%s", *words ? "; " : "", word);
 }
 
+/* What is to come: a replacement, a deadline. */
+static void gather_plans(const json_t *w, char *words, size_t size)
+{
+	const char *stale = text_string(w, "stale", NULL);
+	const json_t *deadline = json_object_get(w, "deadline_seconds");
+	char part[160], time[TEXT_SHORT_BYTES];
+
+	if (stale && !text_string(w, "retire_reason", NULL)) {
+		snprintf(part, sizeof(part), "to be replaced: %.60s", stale);
+		add(words, size, part);
+	}
+	if (json_is_number(deadline)) {
+		snprintf(part, sizeof(part), "cut in %s", text_duration(json_number_value(deadline), time));
+		add(words, size, part);
+	}
+	if (json_is_true(json_object_get(w, "image_replaced")))
+		add(words, size, "image replaced on disk");
+}
+
 /* Why it leaves and for how long it has been leaving, unread offers, its own line of state. */
 static void gather_remarks(const json_t *w, char *words, size_t size)
 {
@@ -99,6 +130,7 @@ static void gather_remarks(const json_t *w, char *words, size_t size)
 		snprintf(part, sizeof(part), "%.60s, but serves until it may retire", wants);
 		add(words, size, part);
 	}
+	gather_plans(w, words, size);
 	if (standing_of(w) == MUTE)
 		add(words, size, "reads no offers");
 	if (text_number(w, "unread") > 0) {
@@ -141,6 +173,7 @@ void show_service_details(const json_t *service, FILE *out)
 
 	show_listeners(service, out);
 	show_limits(service, out);
+	show_states(service, out);
 	show_counters(service, out);
 	show_last_exit(service, out);
 	if (json_array_size(workers))

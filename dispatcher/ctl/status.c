@@ -142,6 +142,16 @@ static bool is_past_its_limit(const json_t *w)
 	return json_is_string(wants) || json_is_true(wants);
 }
 
+static bool is_stale(const json_t *w)
+{
+	return text_string(w, "stale", NULL) && !is_retiring(w) && !is_killed(w);
+}
+
+static bool is_of_old_image(const json_t *w)
+{
+	return json_is_true(json_object_get(w, "image_replaced")) && !is_retiring(w);
+}
+
 static const struct {
 	const char *title;
 	bool (*holds)(const json_t *worker);
@@ -149,13 +159,15 @@ static const struct {
 	{"killed", is_killed},
 	{"reads no offers", is_suspect},
 	{"retiring", is_retiring},
+	{"to be replaced", is_stale},
 	{"past its limit, serving until it may retire", is_past_its_limit},
 	{"starting", is_starting},
+	{"its image was replaced on disk", is_of_old_image},
 };
 
 static const char *reason_of(const json_t *w)
 {
-	return text_string(w, "retire_reason", text_string(w, "wants_rest", ""));
+	return text_string(w, "retire_reason", text_string(w, "stale", text_string(w, "wants_rest", "")));
 }
 
 /* "smtp/3 (old, 5m 2s, 1 open)" */
@@ -196,18 +208,39 @@ static void show_oddity(const json_t *s, size_t kind, FILE *out)
 	free(names);
 }
 
+/* "closed by uid=0 pid=7 at 2026-02-03 04:05:06; disabled until enable" */
+static void show_closure(const json_t *s, FILE *out)
+{
+	const char *by = text_string(s, "closed_by", NULL), *until = text_string(s, "closed_until", NULL);
+	const char *at = text_string(s, "closed_at", NULL);
+	char time[TEXT_SHORT_BYTES];
+
+	if (!by)
+		return;
+	if (until && !strcmp(until, "configuration"))
+		note(out, "    ", "turned off by the configuration: %s", by);
+	else
+		note(out, "    ", "closed by %s%s%s; until %s", by, at ? " at " : "",
+			at ? text_time(at, time) : "", until ? until : "start");
+}
+
 static void show_why(const json_t *s, FILE *out)
 {
 	const json_t *exit = json_object_get(s, "last_exit");
-	char time[TEXT_SHORT_BYTES];
+	char time[TEXT_SHORT_BYTES], since[TEXT_SHORT_BYTES];
 
 	switch (condition_of(s)) {
 	case FAILED:
 		note(out, "    ", "%s", text_string(s, "why", "no reason is known"));
 		break;
 	case HELD:
-		note(out, "    ", "nobody has room: new clients wait in the backlog (%s in all so far)",
+		note(out, "    ", "nobody has room since %s: new clients wait in the backlog (%s in all so far)",
+			text_time(text_string(s, "held_since", "?"), since),
 			text_duration(text_number(s, "held_seconds"), time));
+		break;
+	case CLOSING:
+	case CLOSED:
+		show_closure(s, out);
 		break;
 	case BACKING_OFF:
 		note(out, "    ", "workers end too early; the last was %s: %s",
@@ -265,15 +298,33 @@ static void show_head(const json_t *d, FILE *out)
 		text_time(text_string(d, "config_loaded", "?"), time));
 }
 
+/* One that failed asks for attention: what runs is not what the file says. */
+static void show_last_reload(const json_t *reload, FILE *out)
+{
+	char time[TEXT_SHORT_BYTES];
+
+	if (!json_is_object(reload))
+		return;
+	text_time(text_string(reload, "at", "?"), time);
+	if (text_number(reload, "status") > 0)
+		note(out, "! ", "The last reload, at %s, failed: %s", time,
+			text_string(reload, "text", "?"));
+	else
+		note(out, "reloaded   ", "%s", time);
+}
+
 static void show_alarms(const json_t *d, FILE *out)
 {
+	char time[TEXT_SHORT_BYTES];
 	const json_t *text;
 	size_t i;
 
 	json_array_foreach (json_object_get(d, "not_enforced"), i, text)
 		note(out, "! NOT ENFORCED ", "%s", json_string_value(text) ? json_string_value(text) : "?");
 	if (!text_number(d, "supervisor_pid"))
-		note(out, "! ", "The supervisor is gone: no worker can be started any more.");
+		note(out, "! ", "The supervisor is gone since %s: no worker can be started any more.",
+			text_time(text_string(d, "supervisor_gone", "?"), time));
+	show_last_reload(json_object_get(d, "last_reload"), out);
 	if (json_is_true(json_object_get(d, "config_changed_on_disk")))
 		note(out, "! ", "The configuration on disk has changed since it was loaded.");
 	if (text_number(d, "acceptor_starts") > 1)
