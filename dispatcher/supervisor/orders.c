@@ -2,12 +2,16 @@
  * enforced by the module that carries the order out. What an operator wants is an operation (ops.h): it
  * is begun here, and each of its functions ends it, at once or later. */
 #include "common/base.h"
+#include "common/log.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/records.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/thefts.h"
 #include "dispatcher/supervisor/workers.h"
+
+#include <signal.h>
 
 typedef void order_fn(struct sv *sv, const struct link_record *order);
 
@@ -69,6 +73,75 @@ static void order_reopen(struct sv *sv, const struct link_record *order)
 	ops_end(sv->ops, order->id, 0, "the log files are open again");
 }
 
+static void signal_worker(void *user, const char *name, int number)
+{
+	struct sv *sv = user;
+
+	workers_signal_named(sv->workers, name, number);
+}
+
+static void record_ended(void *user, uint64_t id, const char *file, const char *text)
+{
+	struct sv *sv = user;
+
+	if (!id)
+		return;
+	if (file)
+		ops_end_f(sv->ops, id, 0, "killed; %s tells what it was doing", file);
+	else
+		ops_end_f(sv->ops, id, 0, "killed; no record: %s", text);
+}
+
+int sv_make_records(struct sv *sv)
+{
+	static const struct records_ops ops = {.signal = signal_worker, .ended = record_ended};
+	struct records_world world = {.loop = &sv->loop,
+		.children = sv->children,
+		.logs = sv->logs,
+		.config = &sv->config,
+		.ledger = &sv->ledger_fd,
+		.ops = &ops,
+		.user = sv};
+
+	return records_new(&world, &sv->records);
+}
+
+static bool record(struct sv *sv, const struct worker *w, const struct link_record *order)
+{
+	char quoted[LOG_QUOTE_BYTES], why[LOG_QUOTE_BYTES + 16];
+	struct records_subject subject = {.id = order->id,
+		.service = w->service,
+		.slot = w->slot,
+		.name = w->log.label,
+		.image = w->image,
+		.why = why,
+		.pid = w->pid,
+		.signal = order->number == SIGABRT ? SIGABRT : SIGKILL,
+		.kill_ms = services_settings(sv->services, w->service)->kill_ms,
+		.created_ms = w->created_ms,
+		.created_wall_ms = w->created_wall_ms,
+		.page = w->parts.page,
+		.log = &w->log};
+
+	snprintf(why, sizeof(why), "%s%s", order->id ? "ordered by " : "",
+		log_quote(order->text, quoted));
+	return records_kill(sv->records, &subject);
+}
+
+/* With an id it is an operator's, without one the acceptor's: of a worker that hangs. */
+static void order_record(struct sv *sv, const struct link_record *order)
+{
+	const struct worker *w = workers_at(sv->workers, order->service, order->slot);
+	const char *refusal = NULL;
+
+	if (!w || w->serial != order->serial || !w->child)
+		refusal = "this worker does not run any more";
+	else if (!record(sv, w, order))
+		refusal = "this worker is being killed already";
+	if (refusal && order->id)
+		ops_end(sv->ops, order->id, 1, refusal);
+}
+
 static order_fn *const orders[] = {
 	[LINK_UP] = order_up,
 	[LINK_RUN] = order_run,
@@ -81,11 +154,13 @@ static order_fn *const orders[] = {
 	[LINK_IDLE] = order_idle,
 	[LINK_RENEW] = sv_renew,
 	[LINK_REOPEN] = order_reopen,
+	[LINK_RECORD] = order_record,
 };
 
 static bool is_operation(const struct link_record *order)
 {
-	return order->type >= LINK_RESTART && order->type <= LINK_RECORD;
+	return order->type >= LINK_RESTART && (order->type < LINK_RECORD ||
+		(order->type == LINK_RECORD && order->id));
 }
 
 /* Whom an operation is about, as the operator would name it. */

@@ -35,6 +35,7 @@ struct sv {
 	struct workers *workers;
 	struct thefts *thefts;
 	struct ops *ops;
+	struct records *records;
 	enum sv_phase phase;
 	struct timer *limit;
 	uint64_t renewal; /* the operation that replaces the acceptor */
@@ -42,6 +43,7 @@ struct sv {
 
 /* orders.c */
 void sv_announce(void *user);
+int sv_make_records(struct sv *sv);
 void sv_order(void *user, const struct link_record *order); /* id 0: of a signal, text names it */
 
 /* renew.c */

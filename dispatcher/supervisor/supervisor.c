@@ -14,6 +14,7 @@
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/records.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/thefts.h"
@@ -307,6 +308,8 @@ static int make_parts(struct sv *sv, const struct supervisor_options *options)
 	if (!bad)
 		bad = make_thefts(sv);
 	if (!bad)
+		bad = sv_make_records(sv);
+	if (!bad)
 		bad = ops_new(baton_outlet(sv->baton), &sv->ops);
 	if (!bad)
 		bad = timer_new(&sv->loop, sv_on_limit, sv, &sv->limit);
@@ -318,6 +321,7 @@ static void free_parts(struct sv *sv)
 {
 	log_to(STDERR_FILENO);
 	thefts_free(sv->thefts);
+	records_free(sv->records);
 	ops_free(sv->ops);
 	if (sv->workers)
 		workers_free(sv->workers);

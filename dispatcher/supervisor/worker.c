@@ -233,8 +233,8 @@ void worker_signal(struct worker *w, int number)
 {
 	if (!w->child)
 		return;
-	if (number == SIGTERM)
-		child_signal(w->child, SIGTERM);
+	if (number == SIGTERM || number == SIGABRT)
+		child_signal(w->child, number);
 	if (number != SIGKILL)
 		return;
 	child_signal_group(w->child, SIGKILL);

@@ -74,7 +74,7 @@ void worker_start(struct worker *w, const struct settings *s, const struct servi
 	uint32_t sink);
 void worker_refuse(struct worker *w, int error);
 
-void worker_signal(struct worker *w, int number); /* TERM to the process, KILL to its group */
+void worker_signal(struct worker *w, int number); /* TERM, ABRT: the process; KILL: its group */
 void worker_announce(struct worker *w);		  /* tell the acceptor what there is to tell */
 bool worker_lives(const struct worker *w);	  /* BORN or RUNS */
 

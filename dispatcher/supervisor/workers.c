@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 #define SPAWNS_PER_SECOND 200
 #define SPAWN_BURST 200
@@ -201,6 +202,19 @@ void workers_signal(struct workers *all, uint32_t service, uint32_t slot, uint32
 
 	if (w)
 		send_signal(all, w, number);
+}
+
+static bool is_named(const struct worker *w, const char *name)
+{
+	return w && w->child && strcmp(w->log.label, name) == 0;
+}
+
+void workers_signal_named(struct workers *all, const char *name, int number)
+{
+	for (uint32_t i = 0; i < all->gang_count; i++)
+		for (uint32_t s = 0; s < all->gangs[i]->slot_count; s++)
+			if (is_named(all->gangs[i]->slots[s], name))
+				send_signal(all, all->gangs[i]->slots[s], number);
 }
 
 void workers_release(struct workers *all, uint32_t service, uint32_t slot, uint32_t serial)

@@ -7,6 +7,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -64,6 +65,26 @@ static void dies_at_first(struct raw *r)
 {
 	serve_until_first(r);
 	_exit(3);
+}
+
+/* --- hanging --- */
+
+_Noreturn static void spins(struct raw *r)
+{
+	serve_until_first(r);
+	warnx("last words");
+	for (;;)
+		__asm__ volatile("");
+}
+
+static void deadlocks(struct raw *r)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	serve_until_first(r);
+	warnx("last words");
+	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&lock);
 }
 
 /* --- false reports --- */
@@ -315,6 +336,8 @@ static const struct mode {
 	{"never_ready", never_ready},
 	{"slow_start", slow_start},
 	{"dies_at_first", dies_at_first},
+	{"spins", spins},
+	{"deadlocks", deadlocks},
 	{"overclaims_done", overclaims_done},
 	{"overclaims_taken", overclaims_taken},
 	{"claims_foreign", claims_foreign},
