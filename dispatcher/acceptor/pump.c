@@ -9,6 +9,7 @@
 #include "dispatcher/acceptor/theft.h"
 
 #include <signal.h>
+#include <string.h>
 
 bool pump_tick(struct service *svc, bool arm, uint64_t now_ms)
 {
@@ -51,6 +52,29 @@ static void send_signal(struct service *svc, struct slot *s, int number, enum po
 	uplink_signal(svc->uplink, svc->index, s->index, s->serial, number);
 }
 
+/* Who is killed for what it did, or did not, leaves its evidence first. */
+static void end_badly(struct service *svc, struct slot *s, enum pool_reason reason)
+{
+	int number = s->hang.hung ? SIGABRT : SIGKILL;
+
+	if (s->killed)
+		return;
+	s->killed = true;
+	log_event(EV_WORKER_SIGNAL, "worker=%s/%u pid=%d signal=%s reason=%s connections=%u", svc->name,
+		s->serial, s->pid, sigabbrev_np(number), pool_reason_name(reason),
+		service_pool_worker(s)->load);
+	uplink_record(svc->uplink, svc->index, s->index, s->serial, number,
+		s->hang.hung ? "HANG_TIMEOUT" : pool_reason_name(reason));
+}
+
+static void kill_worker(struct service *svc, struct slot *s, enum pool_reason reason)
+{
+	if (reason == POOL_HUNG || reason == POOL_NOT_READY || reason == POOL_FALSE_REPORT)
+		end_badly(svc, s, reason);
+	else
+		send_signal(svc, s, SIGKILL, reason);
+}
+
 static void carry_out(struct service *svc, const struct pool_decision *d, uint64_t now_ms)
 {
 	static const char *const names[] = {[POOL_SPAWN] = "spawn", [POOL_RETIRE] = "retire",
@@ -74,7 +98,7 @@ static void carry_out(struct service *svc, const struct pool_decision *d, uint64
 		send_signal(svc, s, SIGTERM, d->reason);
 		break;
 	case POOL_KILL:
-		send_signal(svc, s, SIGKILL, d->reason);
+		kill_worker(svc, s, d->reason);
 		break;
 	case POOL_STEAL:
 		theft_start(svc, s, now_ms);
@@ -112,6 +136,48 @@ static void drain(struct service *svc, uint64_t now_ms)
 	pool_close(svc->pool, svc->close_deadline_ms, now_ms);
 }
 
+/* Starting and suspect workers have deadlines of their own. */
+static bool must_answer(const struct slot *s)
+{
+	const struct pool_worker *w = service_pool_worker(s);
+
+	return w->load && !s->liar && (w->state == POOL_SERVING || w->state == POOL_RETIRING);
+}
+
+/* Returns when to look at it again. */
+static uint64_t look_if_hung(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	uint64_t due_ms;
+
+	if (s->hang.asked_ms)
+		service_refresh(svc, s, now_ms);
+	switch (hang_look(&s->hang, must_answer(s), svc->set->hang_ms, now_ms, &due_ms)) {
+	case HANG_WAIT:
+		break;
+	case HANG_ASK:
+		service_ask(svc, s);
+		break;
+	case HANG_HUNG:
+		pool_hung(svc->pool, s->index, now_ms);
+		break;
+	}
+	return due_ms;
+}
+
+/* While a theft runs no page is read, so nobody can be seen to live. */
+static void look_for_hangs(struct service *svc, uint64_t now_ms)
+{
+	if (!svc->set->hang_ms || now_ms < svc->hang_due_ms || svc->theft.victim)
+		return;
+	svc->hang_due_ms = now_ms + svc->set->hang_ms / 2 + 1;
+	for (uint32_t i = 0; i < svc->slot_count; i++) {
+		struct slot *s = &svc->slots[i];
+
+		if (s->serial && !s->exited && !s->releasing)
+			svc->hang_due_ms = MIN(svc->hang_due_ms, look_if_hung(svc, s, now_ms));
+	}
+}
+
 /* Whether the pool is asked for decisions. */
 static bool decides(const struct service *svc)
 {
@@ -126,6 +192,7 @@ void pump_run(struct service *svc, uint64_t now_ms)
 	if (!svc->pool || !svc->active || crew_settling(svc, now_ms))
 		return;
 	drain(svc, now_ms);
+	look_for_hangs(svc, now_ms);
 	backoff = svc->backoff_seen_ms;
 	while (decides(svc) && pool_next(svc->pool, now_ms, &d))
 		carry_out(svc, &d, now_ms);
@@ -166,6 +233,8 @@ uint64_t pump_due(const struct service *svc)
 	if (decides(svc))
 		due = pool_deadline(svc->pool);
 	earlier(&due, serve_due(svc));
+	if (svc->set->hang_ms && !svc->theft.victim)
+		earlier(&due, svc->hang_due_ms);
 	if (svc->state == LINK_CLOSING && !svc->drained)
 		earlier(&due, MAX(svc->drain_from_ms, svc->drain_checked_ms + 10));
 	return due;

@@ -164,6 +164,8 @@ void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms)
 	if (news.taken || news.done)
 		log_debug(LOG_CHANNEL, "worker=%s/%u taken=%u done=%u", svc->name, s->serial, news.taken,
 			news.done);
+	if (news.taken || news.done || news.answered)
+		hang_alive(&s->hang, now_ms);
 	if (news.taken)
 		pool_taken(svc->pool, s->index, news.taken, now_ms);
 	if (news.done)

@@ -65,6 +65,7 @@ struct service {
 	uint64_t starved_until_ms, retry_ms; /* 0: not */
 	uint64_t close_deadline_ms, drain_from_ms, drain_until_ms, drain_checked_ms;
 	uint64_t backoff_seen_ms;
+	uint64_t hang_due_ms; /* with HANG_TIMEOUT: look again */
 	uint64_t settling_until_ms; /* after a take-over: wait so long for workers to answer; 0: no */
 };
 

@@ -69,6 +69,7 @@ int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[SLOT_FDS]
 	s->serial = serial;
 	s->pid = pid;
 	s->asked_given = 0;
+	s->hang = (struct hang){0};
 	s->exited = s->liar = s->armed = s->unsettled = s->killed = false;
 	uv_poll_start(&s->poll, UV_READABLE, on_bell);
 	return 0;

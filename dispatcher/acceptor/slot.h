@@ -7,6 +7,7 @@
 #include "common/msg.h"
 #include "common/page.h"
 #include "dispatcher/acceptor/conns.h"
+#include "dispatcher/acceptor/hang.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -28,6 +29,7 @@ struct slot {
 	bool exited, liar, armed, releasing, killed;
 	bool unsettled; /* taken over: what is unread is not known before it answers a ping */
 	uint64_t asked_given; /* what it must have taken when it answers the last ping, at least */
+	struct hang hang; /* with HANG_TIMEOUT */
 	uint64_t wall_ready_ms;
 	int status;	/* of waitpid(2), once exited */
 	int chan, bell_fd;

@@ -17,13 +17,15 @@
 #define MOST_FDS 5   /* LINK_HELLO brings as many */
 #define AGAIN_MS 100
 
-enum slot_bit { SLOT_STOLEN_SEEN, SLOT_SIGNAL, SLOT_RELEASE, SLOT_RUN, SLOT_STEAL, SLOT_BITS };
+enum slot_bit { SLOT_STOLEN_SEEN, SLOT_SIGNAL, SLOT_RECORD, SLOT_RELEASE, SLOT_RUN, SLOT_STEAL,
+	SLOT_BITS };
 enum service_bit { SERVICE_DRAINED, SERVICE_IDLE, SERVICE_BITS };
 enum general_bit { GENERAL_PREPARED, GENERAL_UP, GENERAL_SHUTDOWN, GENERAL_BITS };
 
 static const enum link_type slot_types[SLOT_BITS] = {
 	[SLOT_STOLEN_SEEN] = LINK_STOLEN_SEEN,
 	[SLOT_SIGNAL] = LINK_SIGNAL,
+	[SLOT_RECORD] = LINK_RECORD,
 	[SLOT_RELEASE] = LINK_RELEASE,
 	[SLOT_RUN] = LINK_RUN,
 	[SLOT_STEAL] = LINK_STEAL,
@@ -72,6 +74,8 @@ static bool send_slot(struct uplink *u, uint32_t service, uint32_t slot)
 			r.target_count = o->target_count;
 			memcpy(r.targets, o->targets, o->target_count * sizeof(*o->targets));
 		}
+		if (bit == SLOT_RECORD)
+			snprintf(r.text, sizeof(r.text), "%s", o->why);
 		if (!send_record(u, &r))
 			return false;
 		o->pending &= ~BIT(bit);
@@ -296,12 +300,23 @@ void uplink_signal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t s
 	order(u, o, SLOT_SIGNAL);
 }
 
+void uplink_record(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial, int number,
+	const char *why)
+{
+	struct uplink_order *o = order_of(u, service, slot);
+
+	o->serial = serial;
+	o->signal = (uint32_t)number;
+	o->why = why;
+	order(u, o, SLOT_RECORD);
+}
+
 void uplink_release(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial)
 {
 	struct uplink_order *o = order_of(u, service, slot);
 
 	o->serial = serial;
-	o->pending &= ~(BIT(SLOT_SIGNAL) | BIT(SLOT_STEAL));
+	o->pending &= ~(BIT(SLOT_SIGNAL) | BIT(SLOT_RECORD) | BIT(SLOT_STEAL));
 	order(u, o, SLOT_RELEASE);
 }
 

@@ -18,6 +18,7 @@ struct uplink_order {
 	uint32_t pending; /* bits, private */
 	uint32_t serial;
 	uint32_t signal;
+	const char *why; /* of LINK_RECORD: a constant */
 	const struct link_target *targets; /* borrowed until the theft is over */
 	uint32_t target_count;
 };
@@ -59,6 +60,9 @@ void uplink_prepared(struct uplink *u);
 void uplink_up(struct uplink *u);
 void uplink_run(struct uplink *u, uint32_t service, uint32_t slot);
 void uplink_signal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial, int signal);
+/* Leaves the evidence of a worker, then kills it; number: SIGABRT or SIGKILL; why: a constant. */
+void uplink_record(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial, int number,
+	const char *why);
 void uplink_release(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial);
 void uplink_steal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial,
 	const struct link_target *targets, uint32_t count);

@@ -1,0 +1,38 @@
+/* Half of the time without a sign of life it is left alone, then it is asked, and has the other half to
+ * answer. When this process itself was held up, the question came late: the answer has its half all the
+ * same. */
+#include "dispatcher/acceptor/hang.h"
+#include "common/base.h"
+
+void hang_alive(struct hang *h, uint64_t now_ms)
+{
+	h->alive_ms = now_ms;
+	h->asked_ms = 0;
+}
+
+enum hang_verb hang_look(struct hang *h, bool has_work, uint64_t limit_ms, uint64_t now_ms,
+	uint64_t *ret_due_ms)
+{
+	uint64_t half_ms = limit_ms / 2;
+
+	*ret_due_ms = now_ms + limit_ms;
+	if (h->hung)
+		return HANG_WAIT;
+	if (!has_work || !h->alive_ms)
+		hang_alive(h, now_ms);
+	if (!h->asked_ms && (!has_work || now_ms < h->alive_ms + half_ms)) {
+		*ret_due_ms = h->alive_ms + half_ms;
+		return HANG_WAIT;
+	}
+	if (!h->asked_ms) {
+		h->asked_ms = now_ms;
+		*ret_due_ms = MAX(h->alive_ms + limit_ms, now_ms + half_ms);
+		return HANG_ASK;
+	}
+	if (now_ms < MAX(h->alive_ms + limit_ms, h->asked_ms + half_ms)) {
+		*ret_due_ms = MAX(h->alive_ms + limit_ms, h->asked_ms + half_ms);
+		return HANG_WAIT;
+	}
+	h->hung = true;
+	return HANG_HUNG;
+}
