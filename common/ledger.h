@@ -45,6 +45,7 @@ struct ledger_worker {
 	uint64_t asked;	 /* nonce of the last ping */
 	uint32_t peak; /* most connections at a time */
 	uint32_t reserved;
+	uint64_t retired_ms; /* monotonic; 0: it does not retire */
 };
 
 enum ledger_phase { LEDGER_FREE, LEDGER_OPEN };

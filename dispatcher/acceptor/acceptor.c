@@ -229,6 +229,8 @@ static void slot_record(struct acceptor *a, const struct link_record *r, int *fd
 		drop(fds, count);
 	if (svc && r->type == LINK_EXITED)
 		crew_exited(svc, r, now_ms);
+	else if (svc && r->type == LINK_STALE)
+		crew_stale(svc, r, now_ms);
 	else if (svc && r->type == LINK_STEALING)
 		theft_found(svc, r);
 	if (svc && a->going) {

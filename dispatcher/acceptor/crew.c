@@ -59,6 +59,29 @@ void crew_came(struct service *svc, const struct link_record *r, const int fds[S
 	service_refresh(svc, s, now_ms);
 }
 
+static void tell_pool(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	static const enum pool_reason reasons[] = {[LINK_STALE_RESTARTED] = POOL_RESTARTED,
+		[LINK_STALE_CHANGED] = POOL_CHANGED, [LINK_STALE_MEMORY] = POOL_MEMORY};
+
+	if (s->stale.why == LINK_STALE_NOT || s->stale.why >= ARRAY_LEN(reasons))
+		return;
+	pool_stale(svc->pool, s->index, reasons[s->stale.why], s->stale.drain_ms, s->stale.since_ms,
+		now_ms);
+}
+
+void crew_stale(struct service *svc, const struct link_record *r, uint64_t now_ms)
+{
+	struct slot *s = &svc->slots[r->slot];
+
+	if (!s->serial || s->serial != r->serial)
+		return;
+	s->stale = (struct slot_stale){
+		(enum link_stale)r->number, r->deadline_ms, r->created_ms};
+	if (svc->active && svc->pool && !s->exited)
+		tell_pool(svc, s, now_ms);
+}
+
 static void log_exit(struct service *svc, struct slot *s, uint32_t lost, uint64_t now_ms)
 {
 	const struct pool_worker *w = service_pool_worker(s);
@@ -179,12 +202,15 @@ static void adopt(struct service *svc, struct slot *s, uint64_t now_ms)
 	s->book->taken = taken = MAX(taken, s->book->done);
 	pool_adopted(svc->pool, s->index, state, (enum pool_reason)s->book->reason, s->book->given, open,
 		(uint32_t)(s->book->given - taken), s->book->created_ms, now_ms);
+	if (s->book->retired_ms)
+		pool_retired_since(svc->pool, s->index, s->book->retired_ms, now_ms);
+	tell_pool(svc, s, now_ms);
 	s->unsettled = true;
 	if (s->exited)
 		return;
 	service_ask(svc, s);
 	if (state == POOL_RETIRING)
-		slot_retire(s, 0);
+		slot_retire(s, slot_drain_ms(s));
 }
 
 /* A connection whose worker is no more, or that was never given to one. */

@@ -36,7 +36,7 @@ static void retire(struct service *svc, struct slot *s, enum pool_reason reason)
 	log_event(EV_WORKER_RETIRE, "worker=%s/%u pid=%d reason=%s connections=%u served=%llu", svc->name,
 		s->serial, s->pid, pool_reason_name(reason), w->load,
 		(unsigned long long)(w->life - w->load));
-	slot_retire(s, 0);
+	slot_retire(s, slot_drain_ms(s));
 	service_watch(svc, s);
 	slot_arm(s);
 }
@@ -46,6 +46,8 @@ static void send_signal(struct service *svc, struct slot *s, int number, enum po
 	if (s->killed)
 		return;
 	s->killed = number == SIGKILL;
+	if (service_pool_worker(s)->load)
+		s->cutting = reason;
 	log_event(EV_WORKER_SIGNAL, "worker=%s/%u pid=%d signal=%s reason=%s connections=%u", svc->name,
 		s->serial, s->pid, number == SIGKILL ? "KILL" : "TERM", pool_reason_name(reason),
 		service_pool_worker(s)->load);

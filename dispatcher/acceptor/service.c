@@ -24,6 +24,7 @@ void service_note(struct slot *s)
 	s->book->state = w->state;
 	s->book->reason = w->reason;
 	s->book->peak = w->peak;
+	s->book->retired_ms = w->state == POOL_RETIRING || w->state == POOL_KILLED ? w->retired_ms : 0;
 }
 
 void service_watch(struct service *svc, struct slot *s)
@@ -91,9 +92,25 @@ static void log_end(const struct service *svc, const struct ledger_conn *c)
 		(unsigned long long)(clock_mono_ms() - c->accepted_ms));
 }
 
+/* Whoever must know which clients were let down finds them here, whatever LOG_CONNECTIONS says. */
+static void log_cut(const struct service *svc, const struct ledger_conn *c)
+{
+	char peer[ADDR_TEXT_BYTES];
+	const struct slot *s = &svc->slots[c->worker];
+	enum pool_reason reason = s->cutting ? s->cutting : service_pool_worker(s)->reason;
+
+	log_event(EV_CONN_CUT, "service=%s peer=%s listener=%s worker=%s/%u duration_ms=%llu reason=%s",
+		svc->name, addr_format(&c->peer, peer), svc->listeners[c->listener].name, svc->name,
+		s->serial, (unsigned long long)(clock_mono_ms() - c->accepted_ms),
+		pool_reason_name(reason));
+}
+
 void service_finished(struct service *svc, uint32_t conn, bool lost)
 {
 	const struct ledger_conn *c = &svc->conns.table[conn];
+
+	if (lost || svc->slots[c->worker].cutting)
+		log_cut(svc, c);
 
 	if (lost)
 		svc->book->lost++;

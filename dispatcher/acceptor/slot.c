@@ -70,6 +70,8 @@ int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[SLOT_FDS]
 	s->pid = pid;
 	s->asked_given = 0;
 	s->hang = (struct hang){0};
+	s->stale = (struct slot_stale){0};
+	s->cutting = POOL_NO_REASON;
 	s->exited = s->liar = s->armed = s->unsettled = s->killed = false;
 	uv_poll_start(&s->poll, UV_READABLE, on_bell);
 	return 0;
@@ -195,4 +197,11 @@ int slot_retire(struct slot *s, uint64_t ms_left)
 	msg_begin(&w, buf, sizeof(buf), MSG_RETIRE);
 	msg_put_u64(&w, MSG_DEADLINE, ms_left);
 	return send_message(s, &w, NULL, 0);
+}
+
+uint64_t slot_drain_ms(const struct slot *s)
+{
+	if (!s->stale.why || s->stale.drain_ms == UINT64_MAX)
+		return 0;
+	return MAX(s->stale.drain_ms, 1u);
 }

@@ -8,6 +8,8 @@
 #include "common/page.h"
 #include "dispatcher/acceptor/conns.h"
 #include "dispatcher/acceptor/hang.h"
+#include "dispatcher/link.h"
+#include "dispatcher/policy/pool.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -22,6 +24,12 @@ struct slot_ops {
 	void (*finished)(struct slot *s, uint32_t conn); /* this connection is done; still in the table */
 };
 
+/* As the supervisor says it: LINK_STALE. */
+struct slot_stale {
+	enum link_stale why;
+	uint64_t drain_ms, since_ms;
+};
+
 struct slot {
 	uint32_t index;	 /* in the service */
 	uint32_t serial; /* 0: empty */
@@ -31,6 +39,8 @@ struct slot {
 	uint64_t asked_given; /* what it must have taken when it answers the last ping, at least */
 	struct hang hang; /* with HANG_TIMEOUT */
 	uint64_t wall_ready_ms;
+	struct slot_stale stale;
+	enum pool_reason cutting; /* it was told to go with connections open: they end by that */
 	int status;	/* of waitpid(2), once exited */
 	int chan, bell_fd;
 	uint32_t ring_len;
@@ -75,5 +85,6 @@ int slot_offer(struct slot *s, const struct msg_conn *conns, const int *fds, uns
 /* Control messages; lost ones are said again by the next ping or signal. As slot_offer. */
 int slot_ping(struct slot *s);
 int slot_retire(struct slot *s, uint64_t ms_left); /* 0: no deadline */
+uint64_t slot_drain_ms(const struct slot *s); /* for slot_retire(), when it is told at once */
 
 #endif

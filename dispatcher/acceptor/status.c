@@ -117,6 +117,41 @@ static const char *worker_state(const struct pool_worker *w)
 	}
 }
 
+static json_t *since(uint64_t mono_ms, uint64_t now_ms)
+{
+	return mono_ms ? time_text(clock_wall_ms() - (now_ms - mono_ms)) : json_null();
+}
+
+static json_t *seconds_or_null(bool is_there, uint64_t ms)
+{
+	return is_there ? json_real((double)ms / 1000) : json_null();
+}
+
+static const char *waits_for(const struct pool_worker *w)
+{
+	if (!w->wants_rest)
+		return NULL;
+	return w->has_place ? "replacement" : "place";
+}
+
+/* Why a worker goes or should go, since when, how long it may take, and what it waits for. */
+static void add_leaving(json_t *o, const struct pool_worker *w, uint64_t now_ms)
+{
+	bool has_deadline = w->state == POOL_RETIRING && w->deadline_ms != POOL_NEVER;
+
+	json_object_set_new(o, "retiring_since", since(w->retired_ms, now_ms));
+	json_object_set_new(o, "retiring_seconds", seconds_or_null(w->retired_ms, now_ms - w->retired_ms));
+	json_object_set_new(o, "wants_rest",
+		text_or_null(w->wants_rest ? pool_reason_name(w->wants_reason) : NULL));
+	json_object_set_new(o, "waits_for", text_or_null(waits_for(w)));
+	json_object_set_new(o, "stale", text_or_null(w->stale ? pool_reason_name(w->stale) : NULL));
+	json_object_set_new(o, "stale_since", since(w->stale_ms, now_ms));
+	json_object_set_new(o, "drain_seconds",
+		seconds_or_null(w->stale && w->drain_ms != POOL_NEVER, w->drain_ms));
+	json_object_set_new(o, "deadline_seconds", seconds_or_null(has_deadline,
+		w->deadline_ms > now_ms ? w->deadline_ms - now_ms : 0));
+}
+
 static json_t *worker(const struct service *svc, const struct slot *s, uint64_t now_ms)
 {
 	const struct pool_worker *w = service_pool_worker(s);
@@ -140,10 +175,7 @@ static json_t *worker(const struct service *svc, const struct slot *s, uint64_t 
 	json_object_set_new(o, "age_seconds", json_real((double)(now_ms - s->book->created_ms) / 1000));
 	json_object_set_new(o, "retire_reason",
 		has_reason ? json_string(pool_reason_name(w->reason)) : json_null());
-	json_object_set_new(o, "retiring_seconds",
-		w->retired_ms ? json_real((double)(now_ms - w->retired_ms) / 1000) : json_null());
-	json_object_set_new(o, "wants_rest",
-		w->wants_rest ? json_string(pool_reason_name(w->wants_reason)) : json_null());
+	add_leaving(o, w, now_ms);
 	json_object_set_new(o, "line", text_or_null(line));
 	return o;
 }

@@ -262,6 +262,7 @@ static void conclude(struct pool *p, struct pool_slot *s)
 		pool_forget_heir(p, s);
 	}
 	s->w.wants_rest = s->w.state == POOL_SERVING && s->stage == POOL_LIMIT;
+	s->w.has_place = s->leaving;
 	s->w.wants_reason = !s->w.wants_rest        ? POOL_NO_REASON
 			    : s->w.stale            ? s->w.stale
 			    : by_life == POOL_LIMIT ? POOL_SPENT

@@ -41,6 +41,7 @@ struct pool_worker {
 	enum pool_state state;
 	enum pool_reason reason; /* why it retires or was killed */
 	bool wants_rest;	 /* at a limit but goes on serving: no slot or no replacement yet */
+	bool has_place;		 /* ... a slot is kept for it: it waits for a replacement */
 	enum pool_reason wants_reason;
 	uint32_t load;		/* connections given and not done, unread offers included */
 	uint32_t unread;	/* of these: offered and not yet read */

@@ -100,7 +100,8 @@ void pool_adopted(struct pool *p, uint32_t slot, enum pool_state state, enum poo
 	s->w.load = s->w.peak = load;
 	s->w.unread = unread;
 	s->w.created_ms = s->w.ready_ms = created_ms;
-	s->w.idle_since_ms = s->w.retired_ms = s->suspect_ms = now_ms;
+	s->w.idle_since_ms = s->suspect_ms = now_ms;
+	s->w.retired_ms = state == POOL_RETIRING || state == POOL_KILLED ? now_ms : 0;
 	offered_made(&s->offered, unread, now_ms);
 	note_unread(p, s, now_ms);
 	if (state == POOL_KILLED)

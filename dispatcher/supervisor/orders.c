@@ -152,6 +152,7 @@ static order_fn *const orders[] = {
 	[LINK_SHUTDOWN] = order_shutdown,
 	[LINK_DRAINED] = order_drained,
 	[LINK_IDLE] = order_idle,
+	[LINK_RESTART] = sv_restart,
 	[LINK_RENEW] = sv_renew,
 	[LINK_REOPEN] = order_reopen,
 	[LINK_RECORD] = order_record,

@@ -49,6 +49,9 @@ void sv_order(void *user, const struct link_record *order); /* id 0: of a signal
 /* renew.c */
 void sv_renew(struct sv *sv, const struct link_record *order);
 
+/* restart.c */
+void sv_restart(struct sv *sv, const struct link_record *order);
+
 /* stop.c */
 #define SV_AS_CONFIGURED UINT64_MAX
 void sv_drain(struct sv *sv, const char *by, uint64_t within_ms); /* how long workers may take */

@@ -53,6 +53,19 @@ static int say_started(struct worker *w, int fd)
 	return link_send(fd, &r, fds, ARRAY_LEN(fds));
 }
 
+static int say_stale(struct worker *w, int fd)
+{
+	struct link_record r = {.type = LINK_STALE,
+		.service = w->service,
+		.slot = w->slot,
+		.serial = w->serial,
+		.number = w->stale.why,
+		.deadline_ms = w->stale.drain_ms,
+		.created_ms = w->stale.since_ms};
+
+	return link_send(fd, &r, NULL, 0);
+}
+
 static int say_exited(struct worker *w, int fd)
 {
 	struct link_record r = {.type = LINK_EXITED,
@@ -78,6 +91,12 @@ static int say_worker(struct news *news, int fd)
 			return answer;
 		w->started_said = true;
 	}
+	if (w->state == WORKER_RUNS && w->stale.why && !w->stale_said) {
+		answer = say_stale(w, fd);
+		if (answer)
+			return answer;
+		w->stale_said = true;
+	}
 	return w->state == WORKER_EXITED ? say_exited(w, fd) : 0;
 }
 
@@ -85,6 +104,35 @@ void worker_announce(struct worker *w)
 {
 	if (w->slot != WORKER_NO_SLOT)
 		outlet_push(w->world->outlet, &w->news);
+}
+
+/* --- to be replaced --- */
+
+bool worker_is_ordered(const struct worker *w)
+{
+	return w->stale.why == LINK_STALE_RESTARTED || w->stale.why == LINK_STALE_CHANGED;
+}
+
+static uint64_t deadline(uint64_t since_ms, uint64_t drain_ms)
+{
+	return drain_ms < UINT64_MAX - since_ms ? since_ms + drain_ms : UINT64_MAX;
+}
+
+void worker_replace(struct worker *w, enum link_stale why, uint64_t drain_ms, uint64_t since_ms)
+{
+	const struct worker_stale *s = &w->stale;
+
+	if (worker_is_ordered(w) && (why == LINK_STALE_MEMORY ||
+			deadline(since_ms, drain_ms) >= deadline(s->since_ms, s->drain_ms)))
+		return;
+	if (!s->why || !worker_is_ordered(w))
+		w->stale.since_wall_ms = clock_wall_ms();
+	w->stale.why = why;
+	w->stale.drain_ms = drain_ms;
+	w->stale.since_ms = since_ms;
+	w->stale_said = false;
+	if (w->state == WORKER_RUNS)
+		worker_announce(w);
 }
 
 /* --- birth and end --- */

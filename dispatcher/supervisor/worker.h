@@ -3,6 +3,7 @@
 #define SUPERVISOR_WORKER_H
 
 #include "config/settings.h"
+#include "dispatcher/link.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/outlet.h"
 #include "dispatcher/supervisor/parts.h"
@@ -42,6 +43,12 @@ struct worker_world {
 	void *user;
 };
 
+/* Why and since when it shall be replaced, and how long it may drain after that (UINT64_MAX: for ever). */
+struct worker_stale {
+	enum link_stale why;
+	uint64_t drain_ms, since_ms, since_wall_ms;
+};
+
 /* Read it; only worker.c writes, but service and slot, which a reload moves. */
 struct worker {
 	struct news news;
@@ -50,7 +57,8 @@ struct worker {
 	uint32_t service, slot; /* WORKER_NO_SLOT: the acceptor knows nothing of it */
 	uint32_t serial;
 	enum worker_state state;
-	bool started_said; /* this acceptor has had LINK_WORKER */
+	bool started_said, stale_said; /* this acceptor has had LINK_WORKER, LINK_STALE */
+	struct worker_stale stale;
 	bool killed;	   /* was sent KILL: no longer counts against the limit */
 	pid_t pid;
 	int status, error; /* once EXITED: of waitpid(2), or the errno why it never ran */
@@ -75,6 +83,10 @@ void worker_start(struct worker *w, const struct settings *s, const struct servi
 void worker_refuse(struct worker *w, int error);
 
 void worker_signal(struct worker *w, int number); /* TERM, ABRT: the process; KILL: its group */
+/* It shall be replaced, since since_ms (monotonic); the acceptor is told, and carries it out. Of several
+ * reasons an operator's counts more than memory, of several deadlines the earlier one. */
+void worker_replace(struct worker *w, enum link_stale why, uint64_t drain_ms, uint64_t since_ms);
+bool worker_is_ordered(const struct worker *w); /* ... by an operator or a new configuration */
 void worker_announce(struct worker *w);		  /* tell the acceptor what there is to tell */
 bool worker_lives(const struct worker *w);	  /* BORN or RUNS */
 

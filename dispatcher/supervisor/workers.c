@@ -153,13 +153,26 @@ static void start_queued(void *user)
 		timer_in(all->later, 1000 / SPAWNS_PER_SECOND);
 }
 
+/* Those that are to be replaced by order may drain beside the others, up to max_procs of them. */
+static uint32_t most_living(const struct gang *g, const struct service_settings *svc)
+{
+	uint32_t beside = 0;
+
+	for (uint32_t i = 0; i < g->slot_count; i++) {
+		const struct worker *w = g->slots[i];
+
+		beside += w && worker_lives(w) && !w->killed && worker_is_ordered(w);
+	}
+	return svc->max_procs + svc->max_shutdown + MIN(beside, svc->max_procs);
+}
+
 static bool may_run(const struct workers *all, uint32_t service)
 {
 	const struct services *services = all->world.services;
 	const struct service_settings *svc = services_settings(services, service);
 
 	return services_state(services, service) == LINK_OPEN &&
-		all->gangs[service]->counted < svc->max_procs + svc->max_shutdown;
+		all->gangs[service]->counted < most_living(all->gangs[service], svc);
 }
 
 /* --- orders --- */
@@ -253,7 +266,7 @@ void workers_announce(struct workers *all)
 
 			if (!w)
 				continue;
-			w->started_said = false;
+			w->started_said = w->stale_said = false;
 			if (w->state == WORKER_QUEUED)
 				cancel(all, g, s);
 			else if (w->state != WORKER_BORN)
