@@ -208,7 +208,9 @@ static int ask_next(struct baton *b, int settings_fd)
 	struct link_record r = {.type = LINK_PREPARE};
 	int bad = watch_new(b->world.loop, b->next_link, WATCH_READ, on_next, b, &b->next_watch);
 
-	return bad ? bad : link_send(b->next_link, &r, &settings_fd, 1);
+	if (!bad)
+		bad = link_send(b->next_link, &r, &settings_fd, 1);
+	return bad == CHAN_GONE ? 0 : bad; /* its end follows, and says more */
 }
 
 int baton_prepare(struct baton *b, const struct settings *settings, int settings_fd,
@@ -224,7 +226,7 @@ int baton_prepare(struct baton *b, const struct settings *settings, int settings
 	bad = ask_next(b, settings_fd);
 	if (bad) {
 		forget_next(b);
-		return bad > 0 ? -EPIPE : bad;
+		return bad > 0 ? -EAGAIN : bad;
 	}
 	b->prepared = prepared;
 	b->prepared_user = user;

@@ -191,9 +191,10 @@ static void one_that_dies_during_the_switch_is_replaced_as_any_other(void **stat
 
 	begin();
 	renew();
-	assert_int_equal(kill(present.pid, SIGSTOP), 0);
-	say_prepared();
 	snprintf(path, sizeof(path), "/proc/%d/status", present.pid);
+	assert_int_equal(kill(present.pid, SIGSTOP), 0);
+	testing_await_text(path, "State:\tT");
+	say_prepared();
 	testing_await_text(path, "ShdPnd:\t0000000000004000");
 	assert_int_equal(kill(rig.acceptor, SIGKILL), 0);
 	assert_true(testing_is_dead(present.pid));
