@@ -130,9 +130,7 @@ socklen_t worker_conn_local_addr(const struct worker_conn *c, struct sockaddr_st
 
 const char *worker_conn_listener(const struct worker_conn *c)
 {
-	const struct setup *s = &c->worker->setup;
-
-	return c->listener < s->listener_count ? s->listeners[c->listener] : "";
+	return c->listener;
 }
 
 int worker_conn_fd(const struct worker_conn *c)

@@ -61,7 +61,6 @@ struct worker_conn *conns_get(struct conns *all, struct worker *w, const struct 
 		.local = keep_local(&m->local),
 		.peer = m->peer,
 		.slot = m->slot,
-		.listener = m->listener,
 		.fd = fd};
 	conns_set(c, CONN_OPEN);
 	if (all->open)

@@ -30,7 +30,8 @@ struct worker_conn {
 	struct addr *local;   /* NULL: getsockname() knows */
 	uint64_t deadline_ms; /* 0: none; on the loop's clock */
 	struct addr peer;
-	uint32_t slot, listener, timeout_ms;
+	uint32_t slot, timeout_ms;
+	const char *listener; /* as configured when it came */
 	int fd; /* -1: the author took it */
 	int why;
 	uint8_t state;   /* enum conn_state; only conns_set assigns it */

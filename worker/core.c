@@ -62,6 +62,7 @@ static void take_conn(struct worker *w, const struct msg_conn *m, int fd)
 	struct worker_conn *c = conns_get(&w->conns, w, m, fd);
 
 	if (c) {
+		c->listener = setup_listener(&w->setup, m->listener);
 		w->style->open(c);
 		return;
 	}
@@ -82,11 +83,14 @@ static void on_offer(void *arg, const struct msg_conn *conns, const int *fds, un
 static void read_limits(struct worker *w, struct msg_reader *r)
 {
 	struct setup changed = w->setup;
+	struct msg_reader names = *r;
 	struct msg_value v;
 
 	while (msg_next(r, &v) > 0)
 		if (setup_number(&changed, &v))
 			return;
+	if (setup_listeners(&w->setup, names))
+		return;
 	w->setup.limits = changed.limits;
 	w->setup.debug = changed.debug;
 	w->style->limits(w);

@@ -108,8 +108,71 @@ int setup_init(struct setup *s, const void *buf, size_t len_bytes)
 	return bad;
 }
 
+const char *setup_listener(const struct setup *s, uint32_t index)
+{
+	return index < s->listener_count ? s->listeners[index] : "";
+}
+
+struct setup_name {
+	struct setup_name *next;
+	char text[];
+};
+
+/* A name as it was first heard; NULL: no memory. Few names come, however often they do. */
+static char *heard_name(struct setup *s, const struct msg_value *v)
+{
+	struct setup_name *name;
+
+	for (name = s->heard; name; name = name->next)
+		if (strlen(name->text) == v->len_bytes && !memcmp(name->text, v->data, v->len_bytes))
+			return name->text;
+	name = malloc(sizeof(*name) + v->len_bytes + 1);
+	if (!name)
+		return NULL;
+	memcpy(name->text, v->data, v->len_bytes);
+	name->text[v->len_bytes] = '\0';
+	name->next = s->heard;
+	s->heard = name;
+	return name->text;
+}
+
+int setup_listeners(struct setup *s, struct msg_reader r)
+{
+	struct counts c = {0};
+	struct msg_value v;
+	unsigned count = 0;
+	char **names;
+
+	if (count_facts(r, &c))
+		return -EBADMSG;
+	if (!c.listeners)
+		return 0;
+	names = calloc(c.listeners + 1, sizeof(char *));
+	while (names && msg_next(&r, &v) > 0) {
+		if (v.fact != MSG_LISTENER_NAME)
+			continue;
+		names[count] = heard_name(s, &v);
+		if (!names[count++])
+			break;
+	}
+	if (!names || !names[count - 1]) {
+		free(names);
+		return -ENOMEM;
+	}
+	free(s->listeners);
+	s->listeners = names;
+	s->listener_count = count;
+	return 0;
+}
+
 void setup_deinit(struct setup *s)
 {
+	while (s->heard) {
+		struct setup_name *name = s->heard;
+
+		s->heard = name->next;
+		free(name);
+	}
 	free(s->arena);
 	free(s->params);
 	free(s->command);

@@ -15,6 +15,7 @@ struct setup {
 	struct worker_limits limits;
 	char **params, **command, **listeners; /* NULL-terminated */
 	unsigned listener_count;
+	struct setup_name *heard; /* names of listeners that came later */
 };
 
 /* Reads a MSG_SETUP. 0, -EBADMSG or -ENOMEM; undo with setup_deinit. */
@@ -24,6 +25,13 @@ void setup_deinit(struct setup *s); /* zeroed memory is fine */
 /* Reads a number fact of MSG_SETUP or MSG_LIMITS into the setup; others are skipped. 0 or -EBADMSG.
  */
 int setup_number(struct setup *s, const struct msg_value *v);
+
+/* The name of a listener, "" for one that nobody has told. */
+const char *setup_listener(const struct setup *s, uint32_t index);
+
+/* Reads the names of listeners in a MSG_LIMITS, which replace the former ones if there are any; every
+ * name that was ever heard stays valid. 0, -EBADMSG or -ENOMEM with nothing changed. */
+int setup_listeners(struct setup *s, struct msg_reader r);
 
 /* The value of parameter name (in any case); the last one said counts. NULL: not set. */
 const char *setup_param(const struct setup *s, const char *name);

@@ -109,6 +109,8 @@ static void on_line(struct worker_conn *c, char *line, size_t len)
 		answer_later(c, (unsigned)atoi(line + 6));
 	else if (!strcmp(line, "limits"))
 		worker_printf(c, "%u\n", worker_limits(worker_of(c))->max_conns);
+	else if (!strcmp(line, "listener"))
+		worker_printf(c, "%s\n", worker_conn_listener(c));
 	else
 		worker_printf(c, "%zu:%s\n", len, line);
 }

@@ -215,6 +215,27 @@ static void new_limits_are_seen(void **state)
 	fake_end(f);
 }
 
+static void new_listeners_are_seen_by_connections_that_come_then(void **state)
+{
+	struct fake *f = fake_start(&probe);
+	uint8_t buf[100];
+	struct msg_writer m;
+	int before, after;
+
+	for (int i = 0; i < 2; i++) {
+		msg_begin(&m, buf, sizeof(buf), MSG_LIMITS);
+		msg_put_text(&m, MSG_LISTENER_NAME, "unix:/x");
+		msg_put_text(&m, MSG_LISTENER_NAME, i ? "[::]:26" : "[::]:25");
+		fake_send(f, &m);
+		fake_offer(f, 1, i ? &after : &before);
+	}
+	expect_answer(before, "listener\n", "[::]:25\n");
+	expect_answer(after, "listener\n", "[::]:26\n");
+	close(before);
+	close(after);
+	fake_end(f);
+}
+
 static void reopen_reaches_the_author(void **state)
 {
 	struct fake *f = fake_start(&probe);
@@ -484,6 +505,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_message_is_skipped),
 		cmocka_unit_test(a_long_unknown_message_is_skipped),
 		cmocka_unit_test(new_limits_are_seen),
+		cmocka_unit_test(new_listeners_are_seen_by_connections_that_come_then),
 		cmocka_unit_test(reopen_reaches_the_author),
 		cmocka_unit_test(the_ring_of_the_page_wraps_around),
 		cmocka_unit_test(the_bell_is_rung_once_per_arming),
