@@ -46,6 +46,7 @@ struct ledger_worker {
 	uint32_t peak; /* most connections at a time */
 	uint32_t reserved;
 	uint64_t retired_ms; /* monotonic; 0: it does not retire */
+	uint64_t told; /* digest of the limits that it has heard of; 0: not known */
 };
 
 enum ledger_phase { LEDGER_FREE, LEDGER_OPEN };

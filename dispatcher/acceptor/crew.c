@@ -53,6 +53,8 @@ void crew_came(struct service *svc, const struct link_record *r, const int fds[S
 	if (service_pool_worker(s)->state == POOL_FREE) /* ordered by an acceptor that is no more */
 		pool_adopted(svc->pool, s->index, POOL_STARTING, POOL_NO_REASON, 0, 0, 0,
 			s->book->created_ms, now_ms);
+	if (!s->book->told)
+		s->book->told = svc->limits.digest; /* its setup has them */
 	svc->book->spawns++;
 	service_watch(svc, s);
 	slot_arm(s);

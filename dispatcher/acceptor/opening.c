@@ -82,6 +82,7 @@ int opening_init(struct service *svc, uint32_t index, const struct settings *set
 {
 	struct ledger_need has = ledger_has(ledger, index);
 	struct pool_limits limits;
+	int bad;
 
 	svc->index = index;
 	svc->settings = settings;
@@ -99,6 +100,9 @@ int opening_init(struct service *svc, uint32_t index, const struct settings *set
 		return -ENOMEM;
 	if (pool_slots(&limits) != svc->slot_count)
 		return -EBADMSG; /* the ledger has no place for what the settings ask for */
+	bad = limits_make(&svc->limits, settings, svc->set);
+	if (bad && bad != -ENOBUFS) /* no worker could be set up with so many names either */
+		return bad;
 	conns_init(&svc->conns, ledger_conns(ledger, index), has.conns);
 	init_slots(svc, o->slot_ops);
 	init_listeners(svc, o->listener_ops);

@@ -121,7 +121,9 @@ static bool offer(struct service *svc, struct slot *s, const struct msg_conn *co
 		assign(svc, conns[i].slot, s);
 	s->book->given += count;
 	svc->book->handed += count;
-	answer = slot_offer(s, conns, fds, count);
+	answer = service_tell(svc, s);
+	if (!answer)
+		answer = slot_offer(s, conns, fds, count);
 	log_debug(LOG_HANDOFF, "worker=%s/%u connections=%u first=%u answer=%d", svc->name, s->serial, count,
 		conns[0].slot, answer);
 	if (!answer) {

@@ -208,8 +208,21 @@ void service_refresh_all(struct service *svc, uint64_t now_ms)
 	}
 }
 
+int service_tell(struct service *svc, struct slot *s)
+{
+	int answer;
+
+	if (s->book->told == svc->limits.digest)
+		return 0;
+	answer = slot_tell(s, &svc->limits);
+	if (!answer)
+		s->book->told = svc->limits.digest;
+	return answer;
+}
+
 void service_ask(struct service *svc, struct slot *s)
 {
+	service_tell(svc, s); /* if not now, then with the next offer */
 	slot_ping(s);
 	service_watch(svc, s);
 	slot_arm(s);

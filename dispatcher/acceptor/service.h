@@ -5,6 +5,7 @@
 #include "common/ledger.h"
 #include "config/settings.h"
 #include "dispatcher/acceptor/conns.h"
+#include "dispatcher/acceptor/limits.h"
 #include "dispatcher/acceptor/listener.h"
 #include "dispatcher/acceptor/slot.h"
 #include "dispatcher/acceptor/uplink.h"
@@ -36,6 +37,7 @@ struct service {
 	const struct settings *settings;
 	const struct service_settings *set;
 	const char *name;
+	struct limits limits; /* for workers that are older than the settings */
 	struct ledger *ledger;
 	struct ledger_service *book;
 	struct uplink *uplink;
@@ -79,7 +81,8 @@ void service_refresh_all(struct service *svc, uint64_t now_ms); /* those that ar
 void service_lied(struct service *svc, struct slot *s, const char *claim, uint64_t now_ms);
 void service_watch(struct service *svc, struct slot *s);	/* put into the busy list */
 void service_unwatch(struct service *svc, struct slot *s);
-void service_ask(struct service *svc, struct slot *s); /* ping, watch, arm */
+int service_tell(struct service *svc, struct slot *s); /* new limits, once; as of slot_offer */
+void service_ask(struct service *svc, struct slot *s); /* tell, ping, watch, arm */
 
 /* --- books --- */
 void service_finished(struct service *svc, uint32_t conn, bool lost); /* log, sources, counters */

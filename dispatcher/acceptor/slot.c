@@ -4,6 +4,7 @@
 #include "dispatcher/acceptor/slot.h"
 #include "common/base.h"
 #include "common/chan.h"
+#include "dispatcher/acceptor/limits.h"
 
 #include <errno.h>
 #include <string.h>
@@ -153,17 +154,20 @@ void slot_arm(struct slot *s)
 	page_arm(s->bell);
 }
 
-static int send_message(struct slot *s, struct msg_writer *w, const int *fds, unsigned count)
+static int answer_of(int answer)
 {
-	int64_t len = msg_end(w);
-	int answer;
-
-	if (len < 0)
-		return (int)len;
-	answer = chan_send(s->chan, w->buf, (size_t)len, fds, count);
 	if (answer == CHAN_FULL)
 		return SLOT_FULL;
 	return answer == CHAN_GONE ? SLOT_GONE : answer;
+}
+
+static int send_message(struct slot *s, struct msg_writer *w, const int *fds, unsigned count)
+{
+	int64_t len = msg_end(w);
+
+	if (len < 0)
+		return (int)len;
+	return answer_of(chan_send(s->chan, w->buf, (size_t)len, fds, count));
 }
 
 int slot_offer(struct slot *s, const struct msg_conn *conns, const int *fds, unsigned count)
@@ -175,6 +179,11 @@ int slot_offer(struct slot *s, const struct msg_conn *conns, const int *fds, uns
 	for (unsigned i = 0; i < count; i++)
 		msg_put_conn(&w, &conns[i]);
 	return send_message(s, &w, fds, count);
+}
+
+int slot_tell(struct slot *s, const struct limits *limits)
+{
+	return answer_of(limits_send(limits, s->chan));
 }
 
 int slot_ping(struct slot *s)

@@ -82,6 +82,10 @@ void slot_arm(struct slot *s);
  * that they are offered. 0, SLOT_FULL, SLOT_GONE or -errno. */
 int slot_offer(struct slot *s, const struct msg_conn *conns, const int *fds, unsigned count);
 
+/* As slot_offer. */
+struct limits;
+int slot_tell(struct slot *s, const struct limits *limits);
+
 /* Control messages; lost ones are said again by the next ping or signal. As slot_offer. */
 int slot_ping(struct slot *s);
 int slot_retire(struct slot *s, uint64_t ms_left); /* 0: no deadline */
