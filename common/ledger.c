@@ -1,4 +1,4 @@
-/* A head, a region for each service, then three tables. The memory is shared with a process that may
+/* A head, a region for each service, then four tables. The memory is shared with a process that may
  * lie: whoever carries a ledger over copies head and region before it checks them, and uses the copy. */
 #include "common/ledger.h"
 #include "common/base.h"
@@ -11,7 +11,7 @@
 
 /* Offsets in bytes. */
 struct places {
-	uint64_t services, workers, conns, end;
+	uint64_t services, workers, conns, blocks, end;
 };
 
 static struct places places_of(const struct ledger *head)
@@ -21,7 +21,8 @@ static struct places places_of(const struct ledger *head)
 
 	p.workers = p.services + (uint64_t)head->services * head->service_bytes;
 	p.conns = p.workers + (uint64_t)head->workers * head->worker_bytes;
-	p.end = p.conns + (uint64_t)head->conns * head->conn_bytes;
+	p.blocks = p.conns + (uint64_t)head->conns * head->conn_bytes;
+	p.end = p.blocks + (uint64_t)head->blocks * head->block_bytes;
 	return p;
 }
 
@@ -32,7 +33,9 @@ static struct ledger head_for(const struct ledger_need *needs, uint32_t services
 		.next_seq = 1,
 		.service_bytes = sizeof(struct ledger_service),
 		.worker_bytes = sizeof(struct ledger_worker),
-		.conn_bytes = sizeof(struct ledger_conn)};
+		.conn_bytes = sizeof(struct ledger_conn),
+		.block_bytes = sizeof(struct ledger_block),
+		.blocks = LEDGER_BLOCKS};
 
 	for (uint32_t i = 0; i < services; i++) {
 		head.workers += needs[i].workers;
@@ -73,7 +76,9 @@ static bool is_sane(const struct ledger *head, size_t bytes, uint32_t services)
 	return head->version == LEDGER_VERSION && head->services == services &&
 		head->bytes == bytes && head->service_bytes <= RECORD_MOST &&
 		head->worker_bytes <= RECORD_MOST && head->conn_bytes <= RECORD_MOST &&
-		!(head->service_bytes % 8 | head->worker_bytes % 8 | head->conn_bytes % 8) &&
+		head->block_bytes <= RECORD_MOST &&
+		!(head->service_bytes % 8 | head->worker_bytes % 8 | head->conn_bytes % 8 |
+			head->block_bytes % 8) &&
 		places_of(head).end == bytes;
 }
 
@@ -101,7 +106,9 @@ int ledger_check_own(const struct ledger *ledger, size_t bytes, uint32_t service
 		return bad;
 	return ledger->service_bytes == sizeof(struct ledger_service) &&
 			ledger->worker_bytes == sizeof(struct ledger_worker) &&
-			ledger->conn_bytes == sizeof(struct ledger_conn) ?
+			ledger->conn_bytes == sizeof(struct ledger_conn) &&
+			ledger->block_bytes == sizeof(struct ledger_block) &&
+			ledger->blocks == LEDGER_BLOCKS ?
 		0 :
 		-EBADMSG;
 }
@@ -128,6 +135,11 @@ struct ledger_conn *ledger_conns(struct ledger *ledger, uint32_t service)
 {
 	return (struct ledger_conn *)((char *)ledger + places_of(ledger).conns) +
 		regions(ledger)[service].first_conn;
+}
+
+struct ledger_block *ledger_blocks(struct ledger *ledger)
+{
+	return (struct ledger_block *)((char *)ledger + places_of(ledger).blocks);
 }
 
 /* --- carrying over --- */
@@ -235,6 +247,8 @@ int ledger_carry(struct ledger *ledger, const struct ledger *old, size_t old_byt
 	if (bad)
 		return bad;
 	ledger->next_seq = r.head.next_seq;
+	carry_records((char *)ledger + places_of(ledger).blocks, ledger->block_bytes, ledger->blocks,
+		r.memory + r.places.blocks, r.head.block_bytes, r.head.blocks);
 	for (uint32_t i = 0; i < ledger->services; i++)
 		if (map[i] < r.head.services)
 			carry_service(ledger, i, &r, map[i]);

@@ -62,13 +62,25 @@ struct ledger_conn {
 	struct addr peer;
 };
 
+#define LEDGER_BLOCKS 64
+
+/* Sources that nobody shall serve, by an operator's word. bits 0 with family 0: free. */
+struct ledger_block {
+	struct addr prefix; /* masked; no port */
+	uint32_t bits, reserved;
+	uint64_t since_wall_ms;
+	uint64_t until_ms; /* monotonic; UINT64_MAX: until it is unblocked */
+	uint64_t refused;  /* connections */
+	uint64_t logged_ms; /* the last line about it */
+};
+
 struct ledger {
 	uint32_t version;
 	uint32_t services, workers, conns; /* records of all services */
 	uint64_t bytes;
 	uint64_t next_seq;
-	uint32_t service_bytes, worker_bytes, conn_bytes; /* of one record */
-	uint32_t reserved;
+	uint32_t service_bytes, worker_bytes, conn_bytes, block_bytes; /* of one record */
+	uint32_t blocks, reserved;
 };
 
 /* Where the records of one service are, in the tables of all. */
@@ -94,6 +106,8 @@ struct ledger_need ledger_has(const struct ledger *ledger, uint32_t service);
 struct ledger_service *ledger_service(struct ledger *ledger, uint32_t service);
 struct ledger_worker *ledger_workers(struct ledger *ledger, uint32_t service); /* has.workers of them */
 struct ledger_conn *ledger_conns(struct ledger *ledger, uint32_t service);
+
+struct ledger_block *ledger_blocks(struct ledger *ledger); /* LEDGER_BLOCKS of them */
 
 /* How much of a service's records is in use: the highest used index and one, of any build's ledger. */
 struct ledger_need ledger_in_use(const struct ledger *ledger, size_t bytes, uint32_t service);

@@ -129,6 +129,7 @@ static int init_services(struct acceptor *a)
 		struct service *svc = &a->services[i];
 
 		svc->uplink = &a->uplink;
+		svc->blocks = &a->blocks;
 		svc->loop = &a->loop;
 		svc->owner = a;
 		svc->ops = &service_ops;
@@ -150,16 +151,18 @@ static int hello(struct acceptor *a, const struct link_record *r, const int *fds
 	if (!error)
 		error = map_ledger(a, fds[HELLO_LEDGER]);
 	if (!error)
+		blocks_init(&a->blocks, ledger_blocks(a->ledger));
+	if (!error)
 		error = init_services(a);
 	if (!error)
 		log_set_debug(a->settings->debug);
 	close(fds[HELLO_SETTINGS]);
 	close(fds[HELLO_LEDGER]);
-	if (error) {
+	if (!error)
+		error = control_new_consume(a, fds[HELLO_CONTROL]);
+	else
 		close(fds[HELLO_CONTROL]);
-		return error;
-	}
-	return control_open_consume(a, fds[HELLO_CONTROL]);
+	return error;
 }
 
 static void enter_sandbox(struct acceptor *a)
@@ -194,6 +197,7 @@ static void go(struct acceptor *a)
 		adopted += a->services[i].attached;
 	log_event(EV_ACCEPTOR_START, "pid=%d adopted=%u", (int)getpid(), adopted);
 	a->going = true;
+	control_open(a->control);
 	for (uint32_t i = 0; i < a->service_count; i++) {
 		crew_go(&a->services[i], now_ms);
 		pump_run(&a->services[i], now_ms);

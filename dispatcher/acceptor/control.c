@@ -396,7 +396,7 @@ static void on_connect(uv_poll_t *poll, int status, int events)
 	count_burst(control);
 }
 
-int control_open_consume(struct acceptor *a, int fd)
+int control_new_consume(struct acceptor *a, int fd)
 {
 	struct control *control = calloc(1, sizeof(*control));
 	int error = control ? 0 : -ENOMEM;
@@ -414,5 +414,10 @@ int control_open_consume(struct acceptor *a, int fd)
 	uv_timer_init(&a->loop, &control->again);
 	uv_timer_init(&a->loop, &control->turn);
 	a->control = control;
-	return uv_poll_start(&control->poll, UV_READABLE, on_connect);
+	return 0;
+}
+
+void control_open(struct control *control)
+{
+	uv_poll_start(&control->poll, UV_READABLE, on_connect);
 }

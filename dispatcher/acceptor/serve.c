@@ -6,6 +6,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/blocks.h"
 
 #include <errno.h>
 #include <string.h>
@@ -79,6 +80,22 @@ static void starved(struct service *svc, uint64_t now_ms)
 		STARVED_PAUSE_MS);
 }
 
+/* True: it comes from where an operator wants nobody to come from. */
+static bool blocked(struct service *svc, const struct addr *peer, uint64_t now_ms)
+{
+	struct ledger_block *block = blocks_find(svc->blocks, peer, now_ms);
+	char text[ADDR_TEXT_BYTES], prefix[BLOCKS_TEXT_BYTES];
+
+	if (!block)
+		return false;
+	svc->book->refused++;
+	block->refused++;
+	if (blocks_may_log(block, now_ms))
+		log_event(EV_CONN_REFUSED, "service=%s peer=%s why=blocked prefix=%s", svc->name,
+			addr_format(peer, text), blocks_format(block, prefix));
+	return true;
+}
+
 /* Accepts one and enters it. 1: entered, 0: refused, negative: stop. */
 static int accept_one(struct service *svc, struct listener *l, struct msg_conn *ret_offer, int *ret_fd,
 	uint64_t now_ms)
@@ -92,7 +109,8 @@ static int accept_one(struct service *svc, struct listener *l, struct msg_conn *
 	if (answer)
 		return -1;
 	svc->book->accepted++;
-	if (refused(svc, &ret_offer->peer, now_ms)) {
+	if ((svc->blocks->count && blocked(svc, &ret_offer->peer, now_ms)) ||
+		refused(svc, &ret_offer->peer, now_ms)) {
 		close(*ret_fd);
 		return 0;
 	}

@@ -12,6 +12,7 @@
 #include "dispatcher/policy/pool.h"
 #include "dispatcher/policy/sources.h"
 
+struct blocks;
 struct service;
 
 struct service_ops {
@@ -41,6 +42,7 @@ struct service {
 	struct ledger *ledger;
 	struct ledger_service *book;
 	struct uplink *uplink;
+	struct blocks *blocks; /* of all services */
 	uv_loop_t *loop;
 	void *owner;
 	const struct service_ops *ops;

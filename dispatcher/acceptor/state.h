@@ -2,6 +2,7 @@
 #ifndef ACCEPTOR_STATE_H
 #define ACCEPTOR_STATE_H
 
+#include "dispatcher/acceptor/blocks.h"
 #include "dispatcher/acceptor/results.h"
 #include "dispatcher/acceptor/service.h"
 
@@ -20,6 +21,7 @@ struct acceptor {
 	uint64_t orphaned_wall_ms; /* 0: there is a supervisor */
 	struct control *control;
 	struct results results;
+	struct blocks blocks;
 	uv_timer_t due_timer, tick_timer;
 	uint64_t due_ms, handed_at_tick;
 	bool sandboxed, going;

@@ -60,7 +60,33 @@ static json_t *texts(const struct settings *s, struct settings_list list)
 	return array;
 }
 
-static json_t *dispatcher(const struct acceptor *a)
+static json_t *block(const struct ledger_block *b, uint64_t now_ms)
+{
+	bool ends = b->until_ms != CLOCK_NEVER;
+	char prefix[BLOCKS_TEXT_BYTES];
+	json_t *o = json_object();
+
+	json_object_set_new(o, "prefix", json_string(blocks_format(b, prefix)));
+	json_object_set_new(o, "since", time_text(b->since_wall_ms));
+	json_object_set_new(o, "seconds_left",
+		ends ? json_real((double)(b->until_ms - now_ms) / 1000) : json_null());
+	json_object_set_new(o, "refused", number(b->refused));
+	return o;
+}
+
+static json_t *blocks(struct acceptor *a)
+{
+	uint64_t now_ms = clock_mono_ms();
+	const struct ledger_block *b = NULL;
+	json_t *array = json_array();
+
+	blocks_expire(&a->blocks, now_ms);
+	while ((b = blocks_next(&a->blocks, b)))
+		json_array_append_new(array, block(b, now_ms));
+	return array;
+}
+
+static json_t *dispatcher(struct acceptor *a)
 {
 	const struct settings *s = a->settings;
 	json_t *d = json_object();
@@ -77,6 +103,7 @@ static json_t *dispatcher(const struct acceptor *a)
 	json_object_set_new(d, "config_loaded", time_text(a->started_wall_ms));
 	json_object_set_new(d, "config_changed_on_disk", json_boolean(changed_on_disk(a)));
 	json_object_set_new(d, "not_enforced", texts(s, s->not_enforced));
+	json_object_set_new(d, "blocks", blocks(a));
 	json_object_set_new(d, "log_lines_dropped", number(log_dropped()));
 	return d;
 }

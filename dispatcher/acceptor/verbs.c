@@ -6,6 +6,7 @@
  * has begun when the answer says so, and how it ended is asked for by that id (results.h). */
 #include "dispatcher/acceptor/verbs.h"
 #include "common/base.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/parse.h"
 #include "dispatcher/acceptor/state.h"
@@ -20,14 +21,15 @@
 #define ID_DIGITS 16
 #define MOST_MS (1ull << 40) /* 34 years */
 
-enum option { OPTION_ID = BIT(0), OPTION_DRAIN = BIT(1), OPTION_NOW = BIT(2), OPTION_DRY = BIT(3) };
+enum option { OPTION_ID = BIT(0), OPTION_DRAIN = BIT(1), OPTION_NOW = BIT(2), OPTION_DRY = BIT(3),
+	OPTION_FOR = BIT(4) };
 
 struct request {
 	struct acceptor *acceptor;
 	const struct verbs_asker *who;
 	const char *verb;
 	const char *argument; /* NULL: none */
-	uint64_t id, drain_ms; /* UINT64_MAX: no deadline was given */
+	uint64_t id, drain_ms, for_ms; /* UINT64_MAX: none was given */
 	bool now, dry_run;
 };
 
@@ -313,6 +315,56 @@ static void do_reopen(const struct request *q, struct answer *an)
 	order(q, an, &r);
 }
 
+/* --- blocks --- */
+
+/* False: it has refused. */
+static bool read_prefix(const struct request *q, struct answer *an, struct ledger_block *ret_block)
+{
+	if (blocks_parse(q->argument, ret_block)) {
+		refuse(an, ANSWER_USAGE, "%.80s is no prefix, as 192.0.2.0/24 or 2001:db8::/32", q->argument);
+		return false;
+	}
+	return true;
+}
+
+static void say_block(const struct request *q, struct answer *an, const struct ledger_block *block)
+{
+	char prefix[BLOCKS_TEXT_BYTES], line[BLOCKS_TEXT_BYTES + 64];
+
+	blocks_format(block, prefix);
+	log_event(EV_CONTROL, "verb=%s prefix=%s uid=%u pid=%d", q->verb, prefix, q->who->uid, q->who->pid);
+	snprintf(line, sizeof(line), "%s is %sed\n", prefix, q->verb);
+	answer_head(an, ANSWER_DONE, NULL, NULL);
+	answer_add(an, line);
+}
+
+static void do_block(const struct request *q, struct answer *an)
+{
+	uint64_t now_ms = clock_mono_ms();
+	struct ledger_block block;
+
+	if (!read_prefix(q, an, &block))
+		return;
+	block.since_wall_ms = clock_wall_ms();
+	block.until_ms = q->for_ms == UINT64_MAX ? CLOCK_NEVER : now_ms + q->for_ms;
+	if (blocks_add(&q->acceptor->blocks, &block, now_ms))
+		refuse(an, ANSWER_REFUSED, "%d prefixes are blocked: no more can be", LEDGER_BLOCKS);
+	else
+		say_block(q, an, &block);
+}
+
+static void do_unblock(const struct request *q, struct answer *an)
+{
+	struct ledger_block block;
+
+	if (!read_prefix(q, an, &block))
+		return;
+	if (blocks_remove(&q->acceptor->blocks, &block))
+		refuse(an, ANSWER_REFUSED, "%.80s is not blocked", q->argument);
+	else
+		say_block(q, an, &block);
+}
+
 /* --- the table --- */
 
 static const struct verb {
@@ -336,6 +388,8 @@ static const struct verb {
 	{"reload", ROLE_ADMIN, 0, 0, OPTION_ID | OPTION_DRY, OPTION_ID, do_reload},
 	{"upgrade", ROLE_ADMIN, 0, 0, OPTION_ID, OPTION_ID, do_upgrade},
 	{"reopen", ROLE_ADMIN, 0, 0, OPTION_ID, OPTION_ID, do_reopen},
+	{"block", ROLE_ADMIN, 1, 1, OPTION_FOR, 0, do_block},
+	{"unblock", ROLE_ADMIN, 1, 1, 0, 0, do_unblock},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -366,6 +420,8 @@ static unsigned read_option(const char *key, const json_t *value, struct request
 		return OPTION_ID;
 	if (!strcmp(key, "drain_ms") && read_ms(value, &q->drain_ms))
 		return OPTION_DRAIN;
+	if (!strcmp(key, "for_ms") && read_ms(value, &q->for_ms))
+		return OPTION_FOR;
 	if (!strcmp(key, "now") && json_is_boolean(value)) {
 		q->now = json_is_true(value);
 		return OPTION_NOW;
@@ -420,7 +476,7 @@ void verbs_run(struct acceptor *a, const struct verbs_asker *who, const char *li
 {
 	json_t *json = json_loadb(line, len, 0, NULL);
 	const struct verb *verb = find_verb(json_string_value(json_object_get(json, "verb")));
-	struct request q = {.acceptor = a, .who = who, .drain_ms = UINT64_MAX};
+	struct request q = {.acceptor = a, .who = who, .drain_ms = UINT64_MAX, .for_ms = UINT64_MAX};
 
 	*an = (struct answer){.acceptor = a};
 	log_debug(LOG_STATISTICS, "verb=%s uid=%u pid=%d", verb ? verb->name : "unknown", who->uid, who->pid);

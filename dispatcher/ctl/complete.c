@@ -53,6 +53,20 @@ static void print_names(const struct command *c, bool services, bool workers)
 	json_decref(document);
 }
 
+static void print_blocks(const struct command *c)
+{
+	int status;
+	json_t *document = ask_document(c, "status", NULL, &status);
+	const json_t *b;
+	size_t i;
+
+	json_array_foreach(json_object_get(json_object_get(document, "dispatcher"), "blocks"), i, b) {
+		text_print(c->out, text_string(b, "prefix", "?"));
+		fputc('\n', c->out);
+	}
+	json_decref(document);
+}
+
 static bool takes_a_value(const char *word)
 {
 	const struct verb_option *o;
@@ -100,6 +114,8 @@ int complete_run(struct command *c, int count, char *const *words)
 		return 0;
 	if (c->verb->names == NAMES_FILES)
 		fputs("FILES\n", c->out);
+	else if (c->verb->names == NAMES_PREFIXES)
+		print_blocks(c);
 	else if (c->verb->names == NAMES_SERVICES || c->verb->names == NAMES_WORKERS ||
 		c->verb->names == NAMES_TARGETS)
 		print_names(c, c->verb->names != NAMES_WORKERS, c->verb->names != NAMES_SERVICES);

@@ -174,6 +174,21 @@ int order_services(const struct command *c)
 	return order_each(c, (const char *const *)c->args, c->arg_count, NULL);
 }
 
+int order_block(const struct command *c)
+{
+	json_t *request = request_new(c->verb->name, c->args[0]);
+	struct reply reply;
+	int status;
+
+	if (c->options & COMMAND_FOR)
+		json_object_set_new(request, "for_ms", json_integer((json_int_t)c->for_ms));
+	status = ask_or_say_consume(c, request, &reply);
+	if (!status)
+		text_print(c->out, reply.body);
+	reply_deinit(&reply);
+	return status;
+}
+
 /* --- restart --- */
 
 /* The names of the open services of a status, to be freed; they live as long as it does. */

@@ -10,6 +10,7 @@
 int order_plain(const struct command *c);    /* one order about no name in particular */
 int order_services(const struct command *c); /* one for each argument */
 int order_restart(const struct command *c);
+int order_block(const struct command *c); /* block and unblock: done when they are answered */
 
 /* One order for each name, each with an id of its own, all begun before the first is waited for; says
  * how each ended. ret_done (count of them, may be NULL): which were done. */

@@ -313,6 +313,22 @@ static void show_last_reload(const json_t *reload, FILE *out)
 		note(out, "reloaded   ", "%s", time);
 }
 
+static void show_blocks(const json_t *d, FILE *out)
+{
+	const json_t *b;
+	size_t i;
+	char time[TEXT_SHORT_BYTES], left[TEXT_SHORT_BYTES + 16];
+
+	json_array_foreach(json_object_get(d, "blocks"), i, b) {
+		snprintf(left, sizeof(left), "until unblock");
+		if (json_is_number(json_object_get(b, "seconds_left")))
+			snprintf(left, sizeof(left), "for %s more",
+				text_duration(text_number(b, "seconds_left"), time));
+		note(out, i ? "           " : "blocked    ", "%s %s, %.0f refused",
+			text_string(b, "prefix", "?"), left, text_number(b, "refused"));
+	}
+}
+
 static void show_alarms(const json_t *d, FILE *out)
 {
 	char time[TEXT_SHORT_BYTES];
@@ -356,6 +372,7 @@ void show_status(const json_t *document, bool detailed, FILE *out)
 	size_t i;
 
 	show_head(d, out);
+	show_blocks(d, out);
 	show_alarms(d, out);
 	fprintf(out, "\n  %-16s %-12s %11s %-10s %5s %9s %8s\n", "SERVICE", "STATE", "CONNS/LIMIT", "",
 		"USE", "WORKERS", "WAITING");

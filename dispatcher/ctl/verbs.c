@@ -18,6 +18,7 @@ static const struct verb_option options[] = {
 	{COMMAND_NOW, "now", false, "connections are cut at once"},
 	{COMMAND_DRY_RUN, "dry-run", false, "say what would change, change nothing"},
 	{COMMAND_BY_SOURCE, "by-source", false, "how many connections each source has"},
+	{COMMAND_FOR, "for", true, "for so long (10m, 1h, 7d); else until unblock"},
 };
 
 static const struct verb verbs[] = {
@@ -60,6 +61,11 @@ static const struct verb verbs[] = {
 		"Replaces the running dispatcher by the program that is installed now.\n"},
 	{"reopen", NULL, NAMES_NONE, 0, 0, 0, order_plain, "",
 		"Opens the log files again, after they were moved.\n"},
+	{"block", NULL, NAMES_PREFIXES, 1, 1, COMMAND_FOR, order_block, "PREFIX [--for T]",
+		"Connections from PREFIX (192.0.2.0/24, 2001:db8::/32, or one address) are closed at once;\n"
+		"those that are open go on. Forgotten when the dispatcher ends.\n"},
+	{"unblock", NULL, NAMES_PREFIXES, 1, 1, 0, order_block, "PREFIX",
+		"Ends a block.\n"},
 	{"version", NULL, NAMES_NONE, 0, 0, 0, look_version, "",
 		"The versions of dispatcherctl and of the running dispatcher.\n"},
 };

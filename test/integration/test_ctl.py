@@ -16,7 +16,7 @@ from harness.daemon import service
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 VERBS = ["status", "connections", "config", "check", "restart", "shutdown", "start", "enable", "disable",
-         "kill", "reload", "upgrade", "reopen", "version"]
+         "kill", "reload", "upgrade", "reopen", "block", "unblock", "version"]
 
 
 @pytest.fixture
@@ -175,6 +175,45 @@ def test_connections_can_be_grouped_by_source(run_daemon, port):
     assert last == "3 open connections of 1 source", rest
     assert rest[1].split() == ["3", rest[1].split()[1], "127.0.0.0/24"]
     assert {one["source"] for one in documents} == {"127.0.0.0/24"}
+
+
+# --- blocks ---
+
+def is_turned_away(address):
+    """Accepted, and closed at once."""
+    with clients.connect(address) as sock:
+        try:
+            return clients.receive_all(sock) == b""
+        except ConnectionResetError:
+            return True
+
+
+def test_a_blocked_source_is_turned_away_by_every_acceptor_until_it_is_unblocked(daemon, number):
+    with clients.Held() as held:
+        before = held.open(number)
+        assert good(daemon.ctl("block", "127.0.0.9/8")) == "127.0.0.0/8 is blocked\n"
+        assert is_turned_away(number)
+        good(daemon.ctl("restart", "acceptor"))
+        assert is_turned_away(number)
+        clients.echo_on(before)
+    status = daemon.status()
+    assert [(b["prefix"], b["refused"], b["seconds_left"]) for b in status["dispatcher"]["blocks"]] == [
+        ("127.0.0.0/8", 2, None)]
+    assert "127.0.0.0/8 until unblock, 2 refused" in good(daemon.ctl("status"))
+    assert daemon.service("one", status)["refused"] == 2
+    assert len(daemon.events("connection.refused", "why=blocked", "prefix=127.0.0.0/8")) == 1
+    assert good(daemon.ctl("unblock", "127.0.0.0/8")) == "127.0.0.0/8 is unblocked\n"
+    clients.echo(number)
+    run = daemon.ctl("unblock", "127.0.0.0/8")
+    assert run.returncode == 1 and "is not blocked" in run.stderr
+    assert daemon.ctl("block", "nonsense").returncode == 2
+
+
+def test_a_block_ends_with_its_time(daemon, number):
+    good(daemon.ctl("block", "127.0.0.1", "--for", "1s"))
+    assert is_turned_away(number)
+    daemon.wait(lambda status: not status["dispatcher"]["blocks"], "it is over")
+    clients.echo(number)
 
 
 # --- completion ---

@@ -58,7 +58,8 @@ static void tables_follow_each_other_and_end_with_the_memory(void **state)
 	assert_ptr_equal(ledger_workers(m.ledger, 1), ledger_workers(m.ledger, 0) + 4);
 	assert_ptr_equal(ledger_conns(m.ledger, 0), ledger_workers(m.ledger, 1) + 6);
 	assert_ptr_equal(ledger_conns(m.ledger, 1), ledger_conns(m.ledger, 0) + 40);
-	assert_ptr_equal(ledger_conns(m.ledger, 1) + 60, end);
+	assert_ptr_equal(ledger_blocks(m.ledger), ledger_conns(m.ledger, 1) + 60);
+	assert_ptr_equal(ledger_blocks(m.ledger) + LEDGER_BLOCKS, end);
 	free(m.ledger);
 }
 
@@ -163,8 +164,9 @@ static struct made rebuilt(const struct made *m, int more)
 	head.service_bytes += (uint32_t)more;
 	head.worker_bytes += (uint32_t)more;
 	head.conn_bytes += (uint32_t)more;
+	head.block_bytes += (uint32_t)more;
 	o.bytes = regions + head.services * head.service_bytes + head.workers * head.worker_bytes +
-		(size_t)head.conns * head.conn_bytes;
+		(size_t)head.conns * head.conn_bytes + head.blocks * head.block_bytes;
 	head.bytes = o.bytes;
 	o.ledger = malloc(o.bytes);
 	memset(o.ledger, 0xee, o.bytes);
@@ -172,11 +174,11 @@ static struct made rebuilt(const struct made *m, int more)
 	*o.ledger = head;
 	to = (char *)o.ledger + regions;
 	from += regions;
-	for (int table = 0; table < 3; table++) {
-		uint32_t count = table == 0 ? head.services : table == 1 ? head.workers : head.conns;
-		uint32_t bytes = table == 0 ? head.service_bytes :
-			table == 1	    ? head.worker_bytes :
-					      head.conn_bytes;
+	for (int table = 0; table < 4; table++) {
+		const uint32_t counts[] = {head.services, head.workers, head.conns, head.blocks};
+		const uint32_t sizes[] = {head.service_bytes, head.worker_bytes, head.conn_bytes,
+			head.block_bytes};
+		uint32_t count = counts[table], bytes = sizes[table];
 		uint32_t old = bytes - (uint32_t)more;
 
 		for (uint32_t i = 0; i < count; i++, to += bytes, from += old)
@@ -196,6 +198,7 @@ static void longer_records_are_cut_and_shorter_ones_filled_with_nothing(void **s
 	ledger_workers(m.ledger, 1)[5].told = 4;
 	ledger_conns(m.ledger, 1)[2].phase = LEDGER_OPEN;
 	ledger_conns(m.ledger, 1)[2].peer.port = 99;
+	ledger_blocks(m.ledger)[63] = (struct ledger_block){.bits = 24, .until_ms = 77};
 	longer = rebuilt(&m, 16);
 	assert_int_equal(check(&longer, 2), 0);
 	assert_int_equal(ledger_check_own(longer.ledger, longer.bytes, 2), -EBADMSG);
@@ -211,6 +214,7 @@ static void longer_records_are_cut_and_shorter_ones_filled_with_nothing(void **s
 	assert_int_equal(ledger_workers(back.ledger, 1)[5].serial, 8);
 	assert_int_equal(ledger_workers(back.ledger, 1)[5].told, 0);
 	assert_int_equal(ledger_conns(back.ledger, 1)[2].phase, LEDGER_OPEN);
+	assert_int_equal(ledger_blocks(back.ledger)[63].until_ms, 77);
 	free(m.ledger);
 	free(longer.ledger);
 	free(shorter.ledger);
