@@ -84,6 +84,61 @@ def test_an_order_outlives_the_acceptor_that_took_it(daemon):
     assert daemon.acceptor_pid() != before
 
 
+# --- restart ---
+
+def ids(daemon, name):
+    return {worker["id"] for worker in daemon.service(name)["workers"]}
+
+
+def start_ctl(daemon, *words):
+    return subprocess.Popen([daemon.stage.program("dispatcherctl"), "-s", daemon.control_path, *words],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_restart_without_a_name_replaces_the_workers_of_all_services(daemon):
+    before = ids(daemon, "one") | ids(daemon, "two")
+    said = good(daemon.ctl("restart", "--wait"))
+    assert not before & (ids(daemon, "one") | ids(daemon, "two"))
+    lines = said.splitlines()
+    assert lines[0].startswith("one: to be replaced: one/") and lines[1].startswith("two: to be "), said
+
+
+def test_restart_with_wait_returns_when_the_last_old_worker_has_gone(daemon, number):
+    old, others = ids(daemon, "one"), ids(daemon, "two")
+    with clients.Held() as held:
+        held.open(number)
+        waiting = start_ctl(daemon, "restart", "one", "--wait")
+        assert waiting.stdout.readline().startswith("to be replaced: one/")
+        assert "1 of 1 old workers left, 1 connections" in waiting.stdout.readline()
+        daemon.wait_service(lambda one: any(w["state"] == "serving" and w["id"] not in old
+                                            for w in one["workers"]), "a new one serves", "one")
+        good(daemon.ctl("restart", "acceptor"))
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(1)
+    assert waiting.wait(20) == 0
+    assert not old & ids(daemon, "one") and ids(daemon, "two") == others
+
+
+def test_restart_of_one_worker_with_a_drain_time(daemon, number):
+    with clients.Held() as held:
+        sock = held.open(number)
+        worker = daemon.workers("one")[0]["id"]
+        began = time.monotonic()
+        good(daemon.ctl("restart", worker, "--wait", "--drain", "1s"))
+        assert 0.9 < time.monotonic() - began < 15
+        assert clients.receive_all(sock) == b""
+    assert worker not in ids(daemon, "one")
+
+
+def test_restart_says_that_the_file_has_changed(daemon):
+    assert "changed" not in good(daemon.ctl("restart", "one"))
+    daemon.settle("one")
+    time.sleep(0.01)  # the time of a file is in ticks of the kernel's clock
+    daemon.config_path.write_text(daemon.config_path.read_text() + "\n")
+    daemon.wait(lambda status: status["dispatcher"]["config_changed_on_disk"], "seen", 30)
+    assert "restart does not read it, reload does" in good(daemon.ctl("restart", "one"))
+
+
 # --- shutdown ---
 
 def test_shutdown_with_wait_returns_when_the_supervisor_has_gone(daemon, number):
