@@ -21,6 +21,7 @@ struct derive {
 	void *user;
 	bool refused;
 	uint64_t conns, procs, listeners, stacks, tables; /* the last two in bytes */
+	uint64_t living; /* processes, with those that drain after a restart */
 };
 
 static uint64_t mebibytes(uint64_t bytes)
@@ -111,6 +112,7 @@ static void add_service(
 	add(&stack, svc->stacksize, svc->max_conns);
 	add(&d->conns, svc->max_procs, svc->max_conns);
 	add(&d->procs, 1, (uint64_t)svc->max_procs + svc->max_shutdown);
+	add(&d->living, 1, 2 * (uint64_t)svc->max_procs + svc->max_shutdown);
 	add(&d->listeners, 1, svc->listeners.count);
 	add(&d->stacks, stack, svc->max_procs);
 	add_tables(d, svc);
@@ -121,7 +123,7 @@ static void add_service(
 
 static uint64_t descriptors(const struct derive *d, unsigned per_worker)
 {
-	return per_worker * d->procs + d->listeners + BASE_DESCRIPTORS;
+	return per_worker * d->living + d->listeners + BASE_DESCRIPTORS;
 }
 
 static void check_descriptors(struct derive *d, const char *who, uint64_t needed)

@@ -45,7 +45,7 @@ static void the_numbers_add_up_over_services(void **state)
 				  "retire); backlog 500\n"
 				  "! off: disabled\n"
 				  "! all: 600 connections at most, in 18 worker processes at most\n"
-				  "! descriptors: 211 in the supervisor, 121 in the acceptor; the "
+				  "! descriptors: 323 in the supervisor, 163 in the acceptor; the "
 				  "limit can be 1048576\n"
 				  "! backlogs: the kernel allows 4096 (net.core.somaxconn)\n"
 				  "! memory: 1 MiB for tables, 7 MiB for stacks at most\n");
@@ -60,10 +60,10 @@ static void a_descriptor_limit_that_is_too_low_is_refused_with_the_difference(vo
 	free(numbers(state, SERVICE));
 	assert_int_equal(w->result, LOAD_REFUSED);
 	assert_string_equal(w->told,
-		"E the supervisor needs 162 descriptors, which is 62 more than the limit of 100; "
+		"E the supervisor needs 242 descriptors, which is 142 more than the limit of 100; "
 		"raise it "
 		"(ulimit -n, LimitNOFILE=), or lower MAX_PROCS or MAX_SHUTDOWN\n"
-		"E the acceptor needs 102 descriptors, which is 2 more than the limit of 100; "
+		"E the acceptor needs 132 descriptors, which is 32 more than the limit of 100; "
 		"raise it "
 		"(ulimit -n, LimitNOFILE=), or lower MAX_PROCS or MAX_SHUTDOWN\n");
 }
