@@ -33,6 +33,8 @@ enum link_type {
 			 * you are fit, else exit; then wait */
 	LINK_RESULT,	/* operation `id` has ended; number: 0 done, 1 refused or failed; text: of the verb;
 			 * fd: what to tell the operator, in sealed memory */
+	LINK_IMAGE,	/* number 1: the worker `serial` of slot was started from another file than its
+			 * image is now on disk; 0: it is the same again */
 	/* acceptor -> supervisor */
 	LINK_UP = 32,	  /* I have begun to accept */
 	LINK_PREPARED,	  /* the answer to LINK_PREPARE */

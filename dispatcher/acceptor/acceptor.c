@@ -235,6 +235,8 @@ static void slot_record(struct acceptor *a, const struct link_record *r, int *fd
 		crew_exited(svc, r, now_ms);
 	else if (svc && r->type == LINK_STALE)
 		crew_stale(svc, r, now_ms);
+	else if (svc && r->type == LINK_IMAGE)
+		crew_image(svc, r);
 	else if (svc && r->type == LINK_STEALING)
 		theft_found(svc, r);
 	if (svc && a->going) {

@@ -84,6 +84,14 @@ void crew_stale(struct service *svc, const struct link_record *r, uint64_t now_m
 		tell_pool(svc, s, now_ms);
 }
 
+void crew_image(struct service *svc, const struct link_record *r)
+{
+	struct slot *s = &svc->slots[r->slot];
+
+	if (s->serial && s->serial == r->serial)
+		s->image_replaced = r->number;
+}
+
 static void log_exit(struct service *svc, struct slot *s, uint32_t lost, uint64_t now_ms)
 {
 	const struct pool_worker *w = service_pool_worker(s);

@@ -7,6 +7,7 @@
 /* News from the supervisor: a worker runs in a slot (fds: see slot.h, owned), or it is gone,
  * or it could not be started. */
 void crew_came(struct service *svc, const struct link_record *r, const int fds[SLOT_FDS], uint64_t now_ms);
+void crew_image(struct service *svc, const struct link_record *r); /* LINK_IMAGE */
 void crew_stale(struct service *svc, const struct link_record *r, uint64_t now_ms); /* LINK_STALE */
 void crew_exited(struct service *svc, const struct link_record *r, uint64_t now_ms);
 

@@ -72,6 +72,7 @@ int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[SLOT_FDS]
 	s->asked_given = 0;
 	s->hang = (struct hang){0};
 	s->stale = (struct slot_stale){0};
+	s->image_replaced = false;
 	s->cutting = POOL_NO_REASON;
 	s->exited = s->liar = s->armed = s->unsettled = s->killed = false;
 	uv_poll_start(&s->poll, UV_READABLE, on_bell);

@@ -40,6 +40,7 @@ struct slot {
 	struct hang hang; /* with HANG_TIMEOUT */
 	uint64_t wall_ready_ms;
 	struct slot_stale stale;
+	bool image_replaced; /* on disk, since it was started */
 	enum pool_reason cutting; /* it was told to go with connections open: they end by that */
 	int status;	/* of waitpid(2), once exited */
 	int chan, bell_fd;

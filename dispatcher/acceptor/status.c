@@ -203,6 +203,7 @@ static json_t *worker(const struct service *svc, const struct slot *s, uint64_t 
 	json_object_set_new(o, "retire_reason",
 		has_reason ? json_string(pool_reason_name(w->reason)) : json_null());
 	add_leaving(o, w, now_ms);
+	json_object_set_new(o, "image_replaced", json_boolean(s->image_replaced));
 	json_object_set_new(o, "line", text_or_null(line));
 	return o;
 }

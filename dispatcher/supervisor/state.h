@@ -35,6 +35,7 @@ struct sv {
 	struct workers *workers;
 	struct thefts *thefts;
 	struct ops *ops;
+	struct images *images;
 	struct records *records;
 	enum sv_phase phase;
 	struct timer *limit;

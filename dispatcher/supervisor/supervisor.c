@@ -11,6 +11,7 @@
 #include "dispatcher/supervisor/baton.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/inherited.h"
+#include "dispatcher/supervisor/images.h"
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
@@ -310,6 +311,8 @@ static int make_parts(struct sv *sv, const struct supervisor_options *options)
 	if (!bad)
 		bad = sv_make_records(sv);
 	if (!bad)
+		bad = images_new(&sv->loop, sv->services, sv->workers, &sv->images);
+	if (!bad)
 		bad = ops_new(baton_outlet(sv->baton), &sv->ops);
 	if (!bad)
 		bad = timer_new(&sv->loop, sv_on_limit, sv, &sv->limit);
@@ -323,6 +326,7 @@ static void free_parts(struct sv *sv)
 	thefts_free(sv->thefts);
 	records_free(sv->records);
 	ops_free(sv->ops);
+	images_free(sv->images);
 	if (sv->workers)
 		workers_free(sv->workers);
 	if (sv->services)

@@ -79,6 +79,17 @@ static int say_exited(struct worker *w, int fd)
 	return link_send(fd, &r, NULL, 0);
 }
 
+static int say_image(struct worker *w, int fd)
+{
+	struct link_record r = {.type = LINK_IMAGE,
+		.service = w->service,
+		.slot = w->slot,
+		.serial = w->serial,
+		.number = w->image_replaced};
+
+	return link_send(fd, &r, NULL, 0);
+}
+
 static int say_worker(struct news *news, int fd)
 {
 	struct worker *w = (struct worker *)news;
@@ -97,6 +108,12 @@ static int say_worker(struct news *news, int fd)
 			return answer;
 		w->stale_said = true;
 	}
+	if (w->state == WORKER_RUNS && w->image_said != w->image_replaced) {
+		answer = say_image(w, fd);
+		if (answer)
+			return answer;
+		w->image_said = w->image_replaced;
+	}
 	return w->state == WORKER_EXITED ? say_exited(w, fd) : 0;
 }
 
@@ -104,6 +121,13 @@ void worker_announce(struct worker *w)
 {
 	if (w->slot != WORKER_NO_SLOT)
 		outlet_push(w->world->outlet, &w->news);
+}
+
+void worker_image_replaced(struct worker *w, bool replaced)
+{
+	w->image_replaced = replaced;
+	if (w->image_said != replaced)
+		worker_announce(w);
 }
 
 /* --- to be replaced --- */

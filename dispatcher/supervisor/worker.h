@@ -58,6 +58,7 @@ struct worker {
 	uint32_t serial;
 	enum worker_state state;
 	bool started_said, stale_said; /* this acceptor has had LINK_WORKER, LINK_STALE */
+	bool image_replaced, image_said; /* by another on disk; as this acceptor has had it */
 	struct worker_stale stale;
 	bool killed;	   /* was sent KILL: no longer counts against the limit */
 	pid_t pid;
@@ -87,6 +88,7 @@ void worker_signal(struct worker *w, int number); /* TERM, ABRT: the process; KI
  * reasons an operator's counts more than memory, of several deadlines the earlier one. */
 void worker_replace(struct worker *w, enum link_stale why, uint64_t drain_ms, uint64_t since_ms);
 bool worker_is_ordered(const struct worker *w); /* ... by an operator or a new configuration */
+void worker_image_replaced(struct worker *w, bool replaced); /* or not any more */
 void worker_announce(struct worker *w);		  /* tell the acceptor what there is to tell */
 bool worker_lives(const struct worker *w);	  /* BORN or RUNS */
 

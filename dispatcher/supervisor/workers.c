@@ -266,7 +266,7 @@ void workers_announce(struct workers *all)
 
 			if (!w)
 				continue;
-			w->started_said = w->stale_said = false;
+			w->started_said = w->stale_said = w->image_said = false;
 			if (w->state == WORKER_QUEUED)
 				cancel(all, g, s);
 			else if (w->state != WORKER_BORN)

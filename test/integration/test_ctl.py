@@ -5,6 +5,7 @@ import pathlib
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -163,6 +164,23 @@ def test_shutdown_with_a_drain_time_cuts_who_is_still_there(daemon, number):
         assert 0.9 < time.monotonic() - began < 15
         assert clients.receive_all(sock) == b""
     assert daemon.process.wait(5) == 0
+
+
+# --- what workers run ---
+
+def test_status_names_workers_whose_image_was_replaced(run_daemon, stage, directory, port):
+    image = directory / "echo"
+    shutil.copy(stage.program("dispatcher-echo"), image)
+    daemon = run_daemon(service("one", port(), IMAGE=image, MIN_PROCS=1, MAX_PROCS=1))
+    assert not daemon.workers()[0]["image_replaced"]
+    shutil.copy(image, directory / "echo.new")
+    os.replace(directory / "echo.new", image)
+    daemon.wait_service(lambda one: one["workers"][0]["image_replaced"], "seen", seconds=30)
+    assert "its image was replaced on disk: one/" in good(daemon.ctl("status"))
+    good(daemon.ctl("restart", "acceptor"))
+    assert daemon.workers()[0]["image_replaced"], "the next acceptor is told, too"
+    good(daemon.ctl("restart", "one", "--wait"))
+    assert not daemon.workers()[0]["image_replaced"]
 
 
 # --- the live view ---
