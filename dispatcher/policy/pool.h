@@ -114,6 +114,11 @@ void pool_waiting(struct pool *p, uint32_t count, uint64_t now_ms);
 /* No more spawns, every worker retires whatever max_shutdown says; at deadline_ms (POOL_NEVER: none)
  * TERM, kill_ms later KILL. */
 void pool_close(struct pool *p, uint64_t deadline_ms, uint64_t now_ms);
+/* The close is over before all are gone: who retires goes on to do so within the same deadline, beside the
+ * new ones, as those that pool_stale() was said of; who was not yet told to serves on. */
+void pool_reopened(struct pool *p, uint64_t now_ms);
+/* Somebody wants the next worker now, whatever back-off there is; the next failure doubles it still. */
+void pool_try_now(struct pool *p, uint64_t now_ms);
 
 /* --- questions --- */
 /* Who gets the next up to `waiting` connections (at least 1), and how many of them (0: nobody has

@@ -372,3 +372,44 @@ void pool_close(struct pool *p, uint64_t deadline_ms, uint64_t now_ms)
 		pool_changed(p, s);
 	}
 }
+
+static void stand_beside(struct pool_slot *s, uint64_t close_ms)
+{
+	uint64_t at_ms = close_ms;
+
+	if (pool_is_ordered(s) && s->w.drain_ms != POOL_NEVER)
+		at_ms = MIN(at_ms, MAX(s->w.retired_ms, s->w.stale_ms) + s->w.drain_ms);
+	s->w.stale = POOL_RESTARTED;
+	s->w.stale_ms = s->w.retired_ms;
+	s->w.drain_ms = at_ms == POOL_NEVER ? POOL_NEVER : at_ms - MIN(at_ms, s->w.retired_ms);
+}
+
+void pool_reopened(struct pool *p, uint64_t now_ms)
+{
+	uint64_t close_ms = p->close_ms;
+
+	p->now_ms = now_ms;
+	if (!p->closed)
+		return;
+	p->closed = false;
+	p->close_ms = POOL_NEVER;
+	for (uint32_t i = 0; i < p->slots; i++) {
+		struct pool_slot *s = &p->slot[i];
+
+		pool_change(p, s);
+		if (s->w.state == POOL_RETIRING)
+			stand_beside(s, close_ms);
+		else if (s->owed == POOL_CLOSED && !s->owed_kill)
+			s->owed = POOL_NO_REASON;
+		pool_changed(p, s);
+	}
+	pool_look_at(p, now_ms);
+}
+
+void pool_try_now(struct pool *p, uint64_t now_ms)
+{
+	p->now_ms = now_ms;
+	p->backoff_until_ms = 0;
+	p->calm = false;
+	pool_look_at(p, now_ms);
+}

@@ -366,6 +366,42 @@ void model_close(struct model *m, uint64_t deadline_ms)
 	model_drop_leavers(m);
 }
 
+/* Who retires already goes on within the deadline that counts for it now, and beside the others. */
+static void let_go(const struct model *m, struct model_worker *w)
+{
+	uint64_t until_ms = m->close_ms;
+
+	if (model_is_ordered(w) && w->drain_ms != POOL_NEVER)
+		until_ms = MIN(until_ms, MAX(w->retired_ms, w->stale_ms) + w->drain_ms);
+	w->stale = POOL_RESTARTED;
+	w->stale_ms = w->retired_ms;
+	w->drain_ms = POOL_NEVER;
+	if (until_ms != POOL_NEVER)
+		w->drain_ms = until_ms > w->retired_ms ? until_ms - w->retired_ms : 0;
+}
+
+void model_reopened(struct model *m)
+{
+	if (!m->closed)
+		return;
+	for (uint32_t i = 0; i < m->slots; i++) {
+		struct model_worker *w = &m->worker[i];
+
+		if (w->state == POOL_RETIRING)
+			let_go(m, w);
+		else if (w->owed == POOL_CLOSED && !w->owed_kill)
+			w->owed = POOL_NO_REASON;
+	}
+	m->closed = false;
+	m->close_ms = POOL_NEVER;
+	model_drop_leavers(m);
+}
+
+void model_try_now(struct model *m)
+{
+	m->backoff_until_ms = 0;
+}
+
 /* --- questions --- */
 
 static bool is_better(

@@ -55,6 +55,8 @@ void model_exited(struct model *m, uint32_t slot);
 void model_released(struct model *m, uint32_t slot);
 void model_spawn_failed(struct model *m, uint32_t slot);
 void model_close(struct model *m, uint64_t deadline_ms);
+void model_reopened(struct model *m);
+void model_try_now(struct model *m);
 
 /* Questions and decisions. */
 uint32_t model_pick(const struct model *m, uint32_t waiting, uint32_t *ret_slot);

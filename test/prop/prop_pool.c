@@ -303,6 +303,41 @@ static void time_passes(struct world *w)
 	w->model.now_ms += below(w, spans_ms[below(w, ARRAY_LEN(spans_ms))]);
 }
 
+static void close_it(struct world *w)
+{
+	uint64_t deadline_ms = below(w, 2) ? POOL_NEVER : w->model.now_ms + below(w, 60000);
+
+	pool_close(w->pool, deadline_ms, w->model.now_ms);
+	model_close(&w->model, deadline_ms);
+}
+
+static void an_operator_closes(struct world *w)
+{
+	if (!w->model.closed)
+		close_it(w);
+	if (below(w, 2)) /* or else nobody has been told to retire yet */
+		settle(w);
+}
+
+static void an_operator_opens(struct world *w)
+{
+	pool_reopened(w->pool, w->model.now_ms);
+	model_reopened(&w->model);
+}
+
+static void an_operator_is_impatient(struct world *w)
+{
+	pool_try_now(w->pool, w->model.now_ms);
+	model_try_now(&w->model);
+}
+
+static void closes_and_opens(struct world *w)
+{
+	an_operator_closes(w);
+	if (below(w, 2))
+		an_operator_opens(w);
+}
+
 /* What happens, and how often. */
 static const struct {
 	void (*happens)(struct world *w);
@@ -320,6 +355,9 @@ static const struct {
 	{some_worker_misbehaves, 1},
 	{some_worker_is_stale, 1},
 	{all_workers_are_stale, 1},
+	{closes_and_opens, 1},
+	{an_operator_opens, 2},
+	{an_operator_is_impatient, 1},
 	{the_deadline_comes, 5},
 	{time_passes, 10},
 	{feed, 5},
@@ -403,15 +441,6 @@ static void adopt_some(struct world *w)
 	}
 }
 
-static void close_it(struct world *w)
-{
-	uint64_t deadline_ms = below(w, 2) ? POOL_NEVER : w->model.now_ms + below(w, 60000);
-
-	pool_close(w->pool, deadline_ms, w->model.now_ms);
-	model_close(&w->model, deadline_ms);
-	settle(w);
-}
-
 /* From now on everybody does what he should, at once. */
 static void one_slot_behaves(struct world *w, uint32_t slot)
 {
@@ -479,8 +508,10 @@ static uint64_t live_through(uint64_t seed)
 	settle(&w);
 	for (w.step = 1; w.step <= STEPS; w.step++)
 		something_happens(&w);
-	if (!below(&w, 3))
+	if (!below(&w, 3)) {
 		close_it(&w);
+		settle(&w);
+	}
 	all_ends_well(&w);
 	free(memory);
 	return w.checks;
