@@ -19,7 +19,8 @@ enum link_type {
 	/* supervisor -> acceptor; after LINK_HELLO everything that is, then LINK_GO */
 	LINK_HELLO = 1, /* pid, created_*: the supervisor's; number: how often an acceptor has started;
 			 * fds: settings, ledger, control listener, log pipe */
-	LINK_SERVICE,	/* state of a service; fds: none */
+	LINK_SERVICE,	/* state of a service; fds: none. CLOSED, CLOSING: text: who closed it,
+			 * created_wall_ms: when, status: enum link_lasts; text is empty when nobody did */
 	LINK_LISTENER,	/* a listener of an open service; fd: the listening socket */
 	LINK_WORKER,	/* a worker runs in slot; number: entries of its page's ring; fds: channel, page,
 			 * doorbell, bell (to be written) */
@@ -45,8 +46,8 @@ enum link_type {
 	LINK_STOLEN_SEEN, /* forget the result of the theft from slot */
 	LINK_SHUTDOWN,	  /* an administrator asked: number 0 = drain within deadline_ms (UINT64_MAX: as
 			   * configured), 1 = now */
-	LINK_DRAINED,	  /* nothing waits on service's listeners any more: close them (LINK_CLOSING) */
-	LINK_IDLE,	  /* closing service has no worker any more */
+	LINK_DRAINED,	  /* nothing waits on service's listeners any more: close them (LINK_CLOSING); round */
+	LINK_IDLE,	  /* closing service has no worker any more; round */
 	/* what an operator wants; `id` is hers, text says who she is; each ends in a LINK_RESULT */
 	LINK_RESTART,	  /* replace the worker `serial` of slot, with serial 0 all of service; deadline_ms */
 	LINK_CLOSE,	  /* close service; number: enum link_lasts; deadline_ms: of its workers */
@@ -95,6 +96,8 @@ struct link_record {
 	uint64_t created_ms; /* monotonic */
 	uint64_t created_wall_ms;
 	uint64_t deadline_ms; /* monotonic, UINT64_MAX = none; of orders: how long, in milliseconds */
+	uint32_t round; /* how often the service has been closed: an answer to an earlier close is void */
+	uint32_t tries; /* LINK_SERVICE: changes when a service that backs off shall try at once */
 	uint64_t id;	      /* of an operation: chosen at random by who asks, never 0 */
 	struct link_target targets[LINK_TARGETS];
 	char text[LINK_TEXT_BYTES]; /* NUL-terminated */

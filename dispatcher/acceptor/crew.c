@@ -27,6 +27,17 @@ static void open_book(struct slot *s, const struct link_record *r)
 		.created_wall_ms = r->created_wall_ms};
 }
 
+/* The service was closed while it was on its way. */
+static void repeat_orders(struct service *svc, struct slot *s)
+{
+	enum pool_state state = service_pool_worker(s)->state;
+
+	if (state == POOL_RETIRING)
+		slot_retire(s, 0);
+	else if (state == POOL_KILLED)
+		uplink_signal(svc->uplink, svc->index, s->index, s->serial, SIGKILL);
+}
+
 void crew_came(struct service *svc, const struct link_record *r, const int fds[SLOT_FDS],
 	uint64_t now_ms)
 {
@@ -59,6 +70,7 @@ void crew_came(struct service *svc, const struct link_record *r, const int fds[S
 	service_watch(svc, s);
 	slot_arm(s);
 	service_refresh(svc, s, now_ms);
+	repeat_orders(svc, s);
 }
 
 static void tell_pool(struct service *svc, struct slot *s, uint64_t now_ms)

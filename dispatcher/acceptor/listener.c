@@ -31,6 +31,11 @@ int listener_open_consume(struct listener *l, uv_loop_t *loop, int fd)
 	OWNS_FD int owned = fd;
 	int error;
 
+	if (l->closing) {
+		base_close(&l->next_fd);
+		l->next_fd = base_steal_fd(&owned);
+		return 0;
+	}
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		return -errno;
 	addr_from_sockaddr(&l->local, (struct sockaddr *)&sa, len);
@@ -52,18 +57,21 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct listener *l = handle->data;
 
-	base_close(&l->fd);
 	l->closing = false;
+	if (l->next_fd >= 0)
+		listener_open_consume(l, handle->loop, base_steal_fd(&l->next_fd));
 }
 
 void listener_close(struct listener *l)
 {
+	base_close(&l->next_fd);
 	if (l->fd < 0 || l->closing)
 		return;
 	uv_poll_stop(&l->poll);
 	l->polling = false;
 	l->closing = true;
 	uv_close((uv_handle_t *)&l->poll, on_closed);
+	base_close(&l->fd); /* not later: the port is free when somebody is told so */
 }
 
 void listener_poll(struct listener *l, bool wanted)

@@ -17,6 +17,7 @@ struct listener {
 	int fd;	      /* -1: closed */
 	bool polling, wanted, closing;
 	bool is_unix;
+	int next_fd;	  /* opened when it is closed entirely; -1: none */
 	uint32_t index;	  /* in its service */
 	uint32_t waiting; /* left in the backlog when last looked; the owner's */
 	uint32_t alone;	  /* how often to presume that one client waits alone; the owner's */
@@ -29,7 +30,7 @@ struct listener {
 
 enum listener_answer { LISTENER_NONE = 1, LISTENER_STARVED = 2 };
 
-/* Owns fd whatever it returns. 0 or -errno. */
+/* Owns fd whatever it returns; one that closes is opened anew as soon as it is closed. 0 or -errno. */
 int listener_open_consume(struct listener *l, uv_loop_t *loop, int fd);
 void listener_close(struct listener *l);
 void listener_poll(struct listener *l, bool wanted);

@@ -71,6 +71,7 @@ static void init_listeners(struct service *svc, const struct listener_ops *ops)
 
 	for (uint32_t i = 0; i < svc->listener_count; i++)
 		svc->listeners[i] = (struct listener){.fd = -1,
+			.next_fd = -1,
 			.index = i,
 			.name = settings_text(svc->settings, set[i].name),
 			.owner = svc,
@@ -122,6 +123,8 @@ void opening_pool(struct service *svc, uint64_t now_ms)
 	svc->drained = svc->idle_told = false;
 	if (!svc->attached || !svc->pool)
 		svc->pool = pool_init(svc->pool_memory, &limits, now_ms);
+	else
+		pool_reopened(svc->pool, now_ms);
 }
 
 static void begin_closing(struct service *svc, const struct link_record *r, uint64_t now_ms)
@@ -130,25 +133,65 @@ static void begin_closing(struct service *svc, const struct link_record *r, uint
 
 	if (!svc->pool)
 		opening_pool(svc, now_ms);
+	svc->drained = svc->idle_told = false;
 	svc->close_deadline_ms = r->deadline_ms;
 	svc->drain_from_ms = now_ms + MIN(left, (uint64_t)DRAIN_LEAST_MS);
 	svc->drain_until_ms = now_ms + MIN(left / 2, (uint64_t)DRAIN_MOST_MS);
 }
 
+/* An earlier deadline was given to a close that is under way. */
+static void hurry(struct service *svc, const struct link_record *r, uint64_t now_ms)
+{
+	uint64_t left = r->deadline_ms > now_ms ? r->deadline_ms - now_ms : 0;
+
+	if (r->deadline_ms >= svc->close_deadline_ms)
+		return;
+	svc->close_deadline_ms = r->deadline_ms;
+	svc->drain_until_ms = MIN(svc->drain_until_ms, now_ms + MIN(left / 2, (uint64_t)DRAIN_MOST_MS));
+	if (svc->drained)
+		pool_close(svc->pool, r->deadline_ms, now_ms);
+}
+
+/* tries: changes when somebody wants that what backs off is tried at once. */
+static void open_or_try(struct service *svc, bool was_open, bool is_same, bool try_now, uint64_t now_ms)
+{
+	if (!is_same)
+		close_listeners(svc); /* of an earlier round */
+	if (!was_open || !is_same)
+		opening_pool(svc, now_ms);
+	if (!was_open || !is_same || try_now)
+		pool_try_now(svc->pool, now_ms);
+}
+
+static void note_words(struct service *svc, const struct link_record *r)
+{
+	static const char none[LINK_TEXT_BYTES];
+	bool failed = svc->state == LINK_FAILED;
+
+	memcpy(svc->why, failed ? r->text : none, sizeof(svc->why));
+	memcpy(svc->closed_by, failed ? none : r->text, sizeof(svc->closed_by));
+	svc->closed_wall_ms = r->created_wall_ms;
+	svc->closed_lasts = (enum link_lasts)r->status;
+}
+
 void opening_state(struct service *svc, const struct link_record *r, uint64_t now_ms)
 {
 	enum link_service_state before = svc->state;
+	bool is_same = svc->round == r->round, try_now = svc->tries != r->tries;
 
 	svc->state = (enum link_service_state)r->number;
-	memcpy(svc->why, r->text, sizeof(svc->why));
+	svc->round = r->round;
+	svc->tries = r->tries;
+	note_words(svc, r);
 	switch (svc->state) {
 	case LINK_OPEN:
-		if (before != LINK_OPEN)
-			opening_pool(svc, now_ms);
+		open_or_try(svc, before == LINK_OPEN, is_same, try_now, now_ms);
 		break;
 	case LINK_CLOSING:
-		if (before != LINK_CLOSING)
+		if (before != LINK_CLOSING || !is_same)
 			begin_closing(svc, r, now_ms);
+		else
+			hurry(svc, r, now_ms);
 		break;
 	case LINK_CLOSED:
 	case LINK_FAILED:
@@ -162,11 +205,11 @@ void opening_listener(struct service *svc, const struct link_record *r, int fd)
 	struct listener *l;
 	int error;
 
-	if (r->number >= svc->listener_count || svc->listeners[r->number].fd >= 0) {
+	l = r->number < svc->listener_count ? &svc->listeners[r->number] : NULL;
+	if (!l || (l->fd >= 0 && !l->closing)) {
 		close(fd);
 		return;
 	}
-	l = &svc->listeners[r->number];
 	error = listener_open_consume(l, svc->loop, fd);
 	if (error)
 		log_event(EV_INTERNAL, "where=listener why=%s", strerrorname_np(-error));

@@ -33,6 +33,8 @@ static void retire(struct service *svc, struct slot *s, enum pool_reason reason)
 {
 	const struct pool_worker *w = service_pool_worker(s);
 
+	if (!s->serial)
+		return; /* it is told when it comes */
 	log_event(EV_WORKER_RETIRE, "worker=%s/%u pid=%d reason=%s connections=%u served=%llu", svc->name,
 		s->serial, s->pid, pool_reason_name(reason), w->load,
 		(unsigned long long)(w->life - w->load));
@@ -131,9 +133,10 @@ static void drain(struct service *svc, uint64_t now_ms)
 	if ((waiting || svc->stash.count) && now_ms < svc->drain_until_ms)
 		return;
 	svc->drained = true;
+	serve_let_down(svc);
 	for (uint32_t i = 0; i < svc->listener_count; i++)
 		listener_close(&svc->listeners[i]);
-	uplink_drained(svc->uplink, svc->index);
+	uplink_drained(svc->uplink, svc->index, svc->round);
 	pool_waiting(svc->pool, 0, now_ms);
 	pool_close(svc->pool, svc->close_deadline_ms, now_ms);
 }
@@ -205,7 +208,7 @@ void pump_run(struct service *svc, uint64_t now_ms)
 		crew_give_up(svc, now_ms);
 	if (svc->drained && !svc->idle_told && !svc->attached) {
 		svc->idle_told = true;
-		uplink_idle(svc->uplink, svc->index);
+		uplink_idle(svc->uplink, svc->index, svc->round);
 	}
 }
 

@@ -342,6 +342,30 @@ void serve_resume(struct service *svc, uint64_t now_ms)
 	poll_listeners(svc);
 }
 
+void serve_let_down(struct service *svc)
+{
+	struct stash *st = &svc->stash;
+
+	for (unsigned i = 0; i < st->count; i++) {
+		uint32_t conn = st->conns[i].slot;
+
+		if (svc->sources && !service_exempt(svc, &st->conns[i].peer)) {
+			struct source source = service_source(svc, &st->conns[i].peer);
+
+			sources_closed(svc->sources, &source);
+		}
+		svc->book->handed++;
+		svc->book->lost++;
+		conns_close(&svc->conns, conn);
+	}
+	close_all(st->fds, st->count);
+	st->count = 0;
+	svc->retry_ms = 0;
+	svc->waiting = 0;
+	for (uint32_t i = 0; i < svc->listener_count; i++)
+		svc->listeners[i].waiting = svc->listeners[i].alone = 0;
+}
+
 void serve_arrived(struct service *svc, struct listener *l, uint64_t now_ms)
 {
 	service_refresh_all(svc, now_ms);

@@ -11,6 +11,9 @@ void serve_resume(struct service *svc, uint64_t now_ms);
 /* When serve_resume has something to do that no other event will say; 0: nothing. */
 uint64_t serve_due(const struct service *svc);
 
+/* The listeners are given up: nobody has had room for who waits here, and nobody waits any more. */
+void serve_let_down(struct service *svc);
+
 /* Somebody waits on this listener. */
 void serve_arrived(struct service *svc, struct listener *l, uint64_t now_ms);
 

@@ -48,7 +48,11 @@ struct service {
 	const struct service_ops *ops;
 
 	enum link_service_state state;
-	char why[LINK_TEXT_BYTES];
+	char why[LINK_TEXT_BYTES];	 /* LINK_FAILED */
+	char closed_by[LINK_TEXT_BYTES]; /* empty: nobody closed it */
+	uint64_t closed_wall_ms;
+	enum link_lasts closed_lasts;
+	uint32_t round, tries; /* as the supervisor has said */
 	bool active;   /* this acceptor may accept */
 	bool go_waits; /* it may when the theft that it found has ended */
 	struct listener *listeners;

@@ -255,6 +255,19 @@ static uint64_t capacity(const struct service *svc)
 	return (uint64_t)svc->set->max_procs * svc->set->max_conns;
 }
 
+/* Who closed it, when, and what opens it again. */
+static void put_closure(json_t *o, const struct service *svc)
+{
+	const char *off = settings_text(svc->settings, svc->set->off_where);
+	const char *until = NULL;
+
+	if (*svc->closed_by)
+		until = svc->closed_lasts == LINK_LASTS_DISABLE ? "enable" : "start";
+	json_object_set_new(o, "closed_by", text_or_null(off ? off : svc->closed_by));
+	json_object_set_new(o, "closed_at", time_text(off ? 0 : svc->closed_wall_ms));
+	json_object_set_new(o, "closed_until", text_or_null(off ? "configuration" : until));
+}
+
 static void put_limits(json_t *o, const struct service *svc)
 {
 	const struct service_settings *set = svc->set;
@@ -322,6 +335,7 @@ static json_t *service(struct service *svc, uint64_t now_ms)
 	json_object_set_new(o, "name", json_string(svc->name));
 	json_object_set_new(o, "state", json_string(state_name(svc)));
 	json_object_set_new(o, "why", text_or_null(svc->why));
+	put_closure(o, svc);
 	json_object_set_new(o, "settled", json_boolean(service_settled(svc)));
 	json_object_set_new(o, "listeners", listeners(svc, &waiting, &drops));
 	put_limits(o, svc);

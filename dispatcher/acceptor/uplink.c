@@ -93,6 +93,8 @@ static bool send_bits(struct uplink *u, uint32_t *pending, const enum link_type 
 			r.number = u->shutdown_now;
 			r.deadline_ms = u->shutdown_ms;
 		}
+		if (types == service_types)
+			r.round = u->rounds[service];
 		if (!(*pending & BIT(bit)))
 			continue;
 		if (!send_record(u, &r))
@@ -238,7 +240,8 @@ int uplink_init(struct uplink *u, uv_loop_t *loop, const struct uplink_ops *ops,
 int uplink_size(struct uplink *u, uint32_t services)
 {
 	u->services = calloc(services + 1, sizeof(*u->services));
-	if (!u->services)
+	u->rounds = calloc(services + 1, sizeof(*u->rounds));
+	if (!u->services || !u->rounds)
 		return -ENOMEM;
 	u->service_count = services;
 	return 0;
@@ -336,14 +339,16 @@ void uplink_stolen_seen(struct uplink *u, uint32_t service, uint32_t slot)
 	order(u, order_of(u, service, slot), SLOT_STOLEN_SEEN);
 }
 
-void uplink_drained(struct uplink *u, uint32_t service)
+void uplink_drained(struct uplink *u, uint32_t service, uint32_t round)
 {
+	u->rounds[service] = round;
 	u->services[service].pending |= BIT(SERVICE_DRAINED);
 	flush(u);
 }
 
-void uplink_idle(struct uplink *u, uint32_t service)
+void uplink_idle(struct uplink *u, uint32_t service, uint32_t round)
 {
+	u->rounds[service] = round;
 	u->services[service].pending |= BIT(SERVICE_IDLE);
 	flush(u);
 }

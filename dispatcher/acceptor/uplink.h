@@ -40,6 +40,7 @@ struct uplink {
 	const struct uplink_ops *ops;
 	void *user;
 	struct uplink_service *services;
+	uint32_t *rounds; /* per service: which close an answer is about */
 	uint32_t service_count, general;
 	uint32_t shutdown_now;
 	uint64_t shutdown_ms;
@@ -67,8 +68,8 @@ void uplink_release(struct uplink *u, uint32_t service, uint32_t slot, uint32_t 
 void uplink_steal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial,
 	const struct link_target *targets, uint32_t count);
 void uplink_stolen_seen(struct uplink *u, uint32_t service, uint32_t slot);
-void uplink_drained(struct uplink *u, uint32_t service);
-void uplink_idle(struct uplink *u, uint32_t service);
+void uplink_drained(struct uplink *u, uint32_t service, uint32_t round);
+void uplink_idle(struct uplink *u, uint32_t service, uint32_t round);
 /* within_ms: how long workers may take, UINT64_MAX = as configured. */
 void uplink_shutdown(struct uplink *u, bool now, uint64_t within_ms);
 

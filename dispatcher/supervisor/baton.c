@@ -462,6 +462,11 @@ struct baton *baton_free(struct baton *b)
 	return NULL;
 }
 
+bool baton_accepts(const struct baton *b)
+{
+	return b->holder && b->holder->up;
+}
+
 struct outlet *baton_outlet(struct baton *b)
 {
 	return &b->outlet;

@@ -6,6 +6,7 @@
 #include "dispatcher/link.h"
 #include "dispatcher/supervisor/outlet.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct baton;
@@ -35,6 +36,7 @@ struct baton_world {
 
 int baton_new(const struct baton_world *world, struct baton **ret_baton);
 struct baton *baton_free(struct baton *b);
+bool baton_accepts(const struct baton *b); /* one runs, and has begun to accept */
 struct outlet *baton_outlet(struct baton *b); /* what is pushed here reaches the acceptor */
 void baton_start(struct baton *b);
 

@@ -53,17 +53,11 @@ static void order_shutdown(struct sv *sv, const struct link_record *order)
 		sv_drain(sv, "control", order->deadline_ms);
 }
 
-static void order_drained(struct sv *sv, const struct link_record *order)
-{
-	if (order->service < services_count(sv->services))
-		services_drained(sv->services, order->service);
-}
-
 static void order_idle(struct sv *sv, const struct link_record *order)
 {
 	if (order->service >= services_count(sv->services))
 		return;
-	services_idle(sv->services, order->service);
+	services_idle(sv->services, order->service, order->round);
 	sv_look(sv);
 }
 
@@ -150,9 +144,11 @@ static order_fn *const orders[] = {
 	[LINK_STEAL] = order_steal,
 	[LINK_STOLEN_SEEN] = order_stolen_seen,
 	[LINK_SHUTDOWN] = order_shutdown,
-	[LINK_DRAINED] = order_drained,
+	[LINK_DRAINED] = sv_drained,
 	[LINK_IDLE] = order_idle,
 	[LINK_RESTART] = sv_restart,
+	[LINK_CLOSE] = sv_close,
+	[LINK_START] = sv_start,
 	[LINK_RENEW] = sv_renew,
 	[LINK_REOPEN] = order_reopen,
 	[LINK_RECORD] = order_record,

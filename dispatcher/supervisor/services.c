@@ -2,9 +2,9 @@
  * nobody behind it would swallow clients. What cannot be opened is tried again, and logged once for as
  * long as the reason stays the same.
  *
- *     CLOSED -> OPEN -> CLOSING -> CLOSED
+ *     CLOSED -> OPEN <-> CLOSING -> CLOSED      (CLOSING -> OPEN once its old listeners are given up)
  *       |       |  ^       ^
- *       +-> FAILED-+-------+          (FAILED -> CLOSED when nothing of it is left)
+ *       +-> FAILED-+-------+                   (FAILED -> CLOSED when nothing of it is left)
  */
 #include "dispatcher/supervisor/services.h"
 #include "common/base.h"
@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "dispatcher/supervisor/adopted.h"
 #include "dispatcher/supervisor/binding.h"
+#include "dispatcher/supervisor/closures.h"
 #include "dispatcher/supervisor/outlet.h"
 #include "dispatcher/supervisor/watch.h"
 
@@ -30,9 +31,11 @@ struct service {
 	enum link_service_state state;
 	struct binding *bindings; /* one for each listener of the settings */
 	uint32_t open_count;
-	bool idle; /* CLOSING, and the acceptor knows no worker of it any more */
 	uint32_t said; /* records of the present state that the acceptor has; 0: none */
 	bool listeners_said; /* and it has every listener, also from the state before */
+	uint32_t round; /* how often it was closed */
+	uint32_t tries; /* how often it was started while it was open */
+	bool drained, idle; /* as the acceptor has said of this round */
 	uint64_t deadline_ms;
 	struct timer *retry;
 	char why[LINK_TEXT_BYTES];
@@ -41,6 +44,7 @@ struct service {
 struct services {
 	struct uv_loop_s *loop;
 	const struct reader_result *config;
+	const struct closures *closures;
 	struct outlet *outlet;
 	struct adopted *adopted;
 	uint32_t count;
@@ -51,7 +55,7 @@ static const unsigned may_follow[] = {
 	[LINK_CLOSED] = BIT(LINK_OPEN) | BIT(LINK_FAILED),
 	[LINK_OPEN] = BIT(LINK_FAILED) | BIT(LINK_CLOSING),
 	[LINK_FAILED] = BIT(LINK_OPEN) | BIT(LINK_FAILED) | BIT(LINK_CLOSING) | BIT(LINK_CLOSED),
-	[LINK_CLOSING] = BIT(LINK_CLOSED),
+	[LINK_CLOSING] = BIT(LINK_CLOSED) | BIT(LINK_OPEN),
 };
 
 static void service_announce(struct service *svc)
@@ -68,16 +72,31 @@ static void service_set(struct service *svc, enum link_service_state state)
 	service_announce(svc);
 }
 
+static void put_closure(const struct service *svc, struct link_record *r)
+{
+	const struct closure *c = closures_find(svc->all->closures, svc->name);
+
+	if (!c)
+		return;
+	snprintf(r->text, sizeof(r->text), "%s", *c->by ? c->by : "unknown");
+	r->created_wall_ms = c->at_wall_ms;
+	r->status = c->lasts;
+}
+
 static int say_state(struct service *svc, int fd)
 {
 	struct link_record r = {.type = LINK_SERVICE,
 		.service = svc->index,
 		.number = svc->state,
 		.listener_count = svc->state == LINK_OPEN ? svc->open_count : 0,
+		.round = svc->round,
+		.tries = svc->tries,
 		.deadline_ms = svc->deadline_ms};
 
 	if (svc->state == LINK_FAILED)
 		snprintf(r.text, sizeof(r.text), "%s", svc->why);
+	else if (svc->state != LINK_OPEN)
+		put_closure(svc, &r);
 	return link_send(fd, &r, NULL, 0);
 }
 
@@ -158,22 +177,20 @@ static bool image_is_usable(struct service *svc, char *ret_why, size_t size)
 	return !why;
 }
 
-static bool open_listener(struct service *svc, uint32_t index)
+static bool open_listener(struct service *svc, uint32_t index, char ret_why[LINK_TEXT_BYTES],
+	pid_t *ret_owner)
 {
 	const struct settings *s = svc->all->config->settings;
 	const struct settings_listener *l = &settings_listeners(s, svc->settings)[index];
 	int answer = binding_open(&svc->bindings[index], svc->all->adopted, s, svc->settings, l);
-	char why[LINK_TEXT_BYTES];
-	pid_t owner = 0;
 
 	if (answer >= 0) {
 		svc->open_count += !answer;
 		return true;
 	}
-	snprintf(why, sizeof(why), "%.150s: %s", settings_text(s, l->name), strerror(-answer));
+	snprintf(ret_why, LINK_TEXT_BYTES, "%.150s: %s", settings_text(s, l->name), strerror(-answer));
 	if (answer == -EADDRINUSE && l->addr.family != AF_UNIX && svc->state != LINK_FAILED)
-		owner = binding_owner(&l->addr);
-	fail(svc, why, owner);
+		*ret_owner = binding_owner(&l->addr);
 	return false;
 }
 
@@ -194,23 +211,40 @@ static void log_listeners(const struct service *svc)
 	}
 }
 
+/* All of them, or none. */
+static bool open_listeners(struct service *svc, char ret_why[LINK_TEXT_BYTES], pid_t *ret_owner)
+{
+	bool good = image_is_usable(svc, ret_why, LINK_TEXT_BYTES);
+
+	*ret_owner = 0;
+	for (uint32_t i = 0; good && i < svc->settings->listeners.count; i++)
+		good = open_listener(svc, i, ret_why, ret_owner);
+	if (good && !svc->open_count) {
+		snprintf(ret_why, LINK_TEXT_BYTES, "none of its addresses exists on this host");
+		good = false;
+	}
+	if (!good)
+		close_listeners(svc);
+	return good;
+}
+
+static void is_open(struct service *svc)
+{
+	timer_stop(svc->retry);
+	log_listeners(svc);
+	svc->deadline_ms = CLOCK_NEVER;
+	service_set(svc, LINK_OPEN);
+}
+
 static void open_service(struct service *svc)
 {
 	char why[LINK_TEXT_BYTES];
+	pid_t owner;
 
-	if (!image_is_usable(svc, why, sizeof(why))) {
-		fail(svc, why, 0);
-		return;
-	}
-	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
-		if (!open_listener(svc, i))
-			return;
-	if (!svc->open_count) {
-		fail(svc, "none of its addresses exists on this host", 0);
-		return;
-	}
-	log_listeners(svc);
-	service_set(svc, LINK_OPEN);
+	if (open_listeners(svc, why, &owner))
+		is_open(svc);
+	else
+		fail(svc, why, owner);
 }
 
 static void on_retry(void *user)
@@ -269,8 +303,8 @@ static int make_services(struct services *all, uint32_t count)
 	return 0;
 }
 
-int services_new(struct uv_loop_s *loop, const struct reader_result *config, struct outlet *outlet,
-	struct adopted *adopted, struct services **ret_services)
+int services_new(struct uv_loop_s *loop, const struct reader_result *config, const struct closures *closures,
+	struct outlet *outlet, struct adopted *adopted, struct services **ret_services)
 {
 	struct services *all = calloc(1, sizeof(*all));
 	int bad;
@@ -279,6 +313,7 @@ int services_new(struct uv_loop_s *loop, const struct reader_result *config, str
 		return -ENOMEM;
 	all->loop = loop;
 	all->config = config;
+	all->closures = closures;
 	all->outlet = outlet;
 	all->adopted = adopted;
 	bad = make_services(all, config->settings->services.count);
@@ -301,9 +336,12 @@ struct services *services_free(struct services *all)
 
 void services_open(struct services *all)
 {
-	for (uint32_t i = 0; i < all->count; i++)
-		if (all->services[i]->settings->enabled)
-			open_service(all->services[i]);
+	for (uint32_t i = 0; i < all->count; i++) {
+		struct service *svc = all->services[i];
+
+		if (svc->settings->enabled && !closures_find(all->closures, svc->name))
+			open_service(svc);
+	}
 }
 
 uint32_t services_count(const struct services *all)
@@ -314,6 +352,11 @@ uint32_t services_count(const struct services *all)
 const struct service_settings *services_settings(const struct services *all, uint32_t service)
 {
 	return all->services[service]->settings;
+}
+
+const char *services_name(const struct services *all, uint32_t service)
+{
+	return all->services[service]->name;
 }
 
 enum link_service_state services_state(const struct services *all, uint32_t service)
@@ -327,30 +370,85 @@ void services_failed(struct services *all, uint32_t service, const char *why)
 		fail(all->services[service], why, 0);
 }
 
+static int reopen(struct service *svc, char ret_why[LINK_TEXT_BYTES])
+{
+	pid_t owner;
+
+	if (!svc->drained)
+		return SERVICES_LATER;
+	if (!open_listeners(svc, ret_why, &owner))
+		return SERVICES_FAILED;
+	is_open(svc);
+	return 0;
+}
+
+int services_start(struct services *all, uint32_t service, char ret_why[LINK_TEXT_BYTES])
+{
+	struct service *svc = all->services[service];
+
+	if (svc->state == LINK_CLOSING)
+		return reopen(svc, ret_why);
+	if (svc->state == LINK_OPEN) {
+		svc->tries++;
+		service_announce(svc);
+		return 0;
+	}
+	open_service(svc);
+	if (svc->state == LINK_OPEN)
+		return 0;
+	snprintf(ret_why, LINK_TEXT_BYTES, "%s", svc->why);
+	return SERVICES_FAILED;
+}
+
+static void hurry(struct service *svc, uint64_t deadline_ms)
+{
+	if (deadline_ms >= svc->deadline_ms)
+		return;
+	svc->deadline_ms = deadline_ms;
+	service_announce(svc);
+}
+
 void services_closing(struct services *all, uint32_t service, uint64_t deadline_ms)
 {
 	struct service *svc = all->services[service];
 
+	if (svc->state == LINK_CLOSING)
+		hurry(svc, deadline_ms);
 	if (svc->state != LINK_OPEN && svc->state != LINK_FAILED)
 		return;
 	timer_stop(svc->retry);
+	svc->round++;
+	svc->drained = svc->idle = false;
 	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
 		binding_stop(&svc->bindings[i]);
 	svc->deadline_ms = deadline_ms;
 	service_set(svc, LINK_CLOSING);
 }
 
-void services_drained(struct services *all, uint32_t service)
+uint64_t services_deadline(const struct services *all, uint32_t service)
 {
-	if (all->services[service]->state == LINK_CLOSING)
-		close_listeners(all->services[service]);
+	return all->services[service]->deadline_ms;
 }
 
-void services_idle(struct services *all, uint32_t service)
+static bool is_this_round(const struct service *svc, uint32_t round)
+{
+	return svc->state == LINK_CLOSING && svc->round == round;
+}
+
+void services_drained(struct services *all, uint32_t service, uint32_t round)
 {
 	struct service *svc = all->services[service];
 
-	svc->idle |= svc->state == LINK_CLOSING;
+	if (!is_this_round(svc, round))
+		return;
+	close_listeners(svc);
+	svc->drained = true;
+}
+
+void services_idle(struct services *all, uint32_t service, uint32_t round)
+{
+	if (is_this_round(all->services[service], round))
+		all->services[service]->idle = true;
 }
 
 bool services_is_idle(const struct services *all, uint32_t service)
@@ -384,4 +482,9 @@ void services_announce(struct services *all)
 		all->services[i]->listeners_said = false;
 		service_announce(all->services[i]);
 	}
+}
+
+void services_announce_one(struct services *all, uint32_t service)
+{
+	service_announce(all->services[service]);
 }

@@ -8,33 +8,52 @@
 #include <stdbool.h>
 
 struct adopted;
+struct closures;
 struct outlet;
 struct services;
 struct uv_loop_s;
 
-/* adopted: where listeners are looked for before they are bound; NULL for nowhere. */
-int services_new(struct uv_loop_s *loop, const struct reader_result *config, struct outlet *outlet,
-	struct adopted *adopted, struct services **ret_services);
+/* closures: those of its services stay closed. adopted: where listeners are looked for before they are
+ * bound; NULL for nowhere. */
+int services_new(struct uv_loop_s *loop, const struct reader_result *config,
+	const struct closures *closures, struct outlet *outlet, struct adopted *adopted,
+	struct services **ret_services);
 struct services *services_free(struct services *all); /* closes every listener; returns NULL */
 
-/* Opens every enabled service; what cannot be opened is FAILED and tried again every 5 s. */
+/* Opens every enabled service that nobody has closed; what cannot be opened is FAILED and tried again
+ * every 5 s. */
 void services_open(struct services *all);
 uint32_t services_count(const struct services *all);
 const struct service_settings *services_settings(const struct services *all, uint32_t service);
+const char *services_name(const struct services *all, uint32_t service);
 enum link_service_state services_state(const struct services *all, uint32_t service);
+
+enum services_answer {
+	SERVICES_LATER = 1, /* its old listeners are not given up yet: ask again then */
+	SERVICES_FAILED = 2, /* ret_why says why; a CLOSING one goes on closing, others are FAILED now */
+};
+
+/* Opens a service, whatever its state is; one that is open tries at once what it waited for. 0 or an
+ * answer above. */
+int services_start(struct services *all, uint32_t service, char ret_why[LINK_TEXT_BYTES]);
 
 /* Closes the listeners of an open service: its workers cannot be started. Tried again in 5 s. */
 void services_failed(struct services *all, uint32_t service, const char *why);
 
-/* No new client gets in, who waits is still accepted; until deadline_ms (monotonic). */
+/* No new client gets in, who waits is still accepted; until deadline_ms (monotonic). Of one that closes
+ * already the earlier deadline counts. */
 void services_closing(struct services *all, uint32_t service, uint64_t deadline_ms);
-void services_drained(struct services *all, uint32_t service); /* of a closing one: close listeners */
-void services_idle(struct services *all, uint32_t service); /* of a closing one: the acceptor has no worker */
-bool services_is_idle(const struct services *all, uint32_t service);
+uint64_t services_deadline(const struct services *all, uint32_t service); /* of a closing one */
 void services_closed(struct services *all, uint32_t service);
+
+/* The acceptor's answers to a close, with its round; others are ignored. */
+void services_drained(struct services *all, uint32_t service, uint32_t round); /* close listeners */
+void services_idle(struct services *all, uint32_t service, uint32_t round);
+bool services_is_idle(const struct services *all, uint32_t service); /* no worker of it is known */
 bool services_all_closed(const struct services *all);
 
-/* Tells the acceptor everything again. */
+/* Tells the acceptor everything, or how one service is, again. */
 void services_announce(struct services *all);
+void services_announce_one(struct services *all, uint32_t service);
 
 #endif

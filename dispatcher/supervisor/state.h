@@ -38,6 +38,8 @@ struct sv {
 	struct images *images;
 	struct records *records;
 	enum sv_phase phase;
+	struct closures *closures;
+	struct sv_start *starts; /* of services whose old listeners are not given up yet */
 	struct timer *limit;
 	uint64_t renewal; /* the operation that replaces the acceptor */
 };
@@ -52,6 +54,12 @@ void sv_renew(struct sv *sv, const struct link_record *order);
 
 /* restart.c */
 void sv_restart(struct sv *sv, const struct link_record *order);
+
+/* closing.c */
+void sv_close(struct sv *sv, const struct link_record *order);
+void sv_start(struct sv *sv, const struct link_record *order);
+void sv_drained(struct sv *sv, const struct link_record *order);
+void sv_cancel_starts(struct sv *sv); /* everything ends */
 
 /* stop.c */
 #define SV_AS_CONFIGURED UINT64_MAX

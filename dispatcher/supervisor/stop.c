@@ -14,6 +14,7 @@
 #include <inttypes.h>
 
 #define GRACE_MS 5000
+#define TELL_MS 500 /* for the acceptor to tell about workers that were killed */
 
 static const unsigned may_follow[] = {
 	[SV_RUNS] = BIT(SV_DRAINS) | BIT(SV_KILLS),
@@ -50,23 +51,27 @@ static void end(struct sv *sv)
 	baton_stop(sv->baton, on_acceptor_gone, sv);
 }
 
-/* Killed, it needs no acceptor to say that nobody is left. */
+/* The acceptor tells about the last worker before it says that none is left; but where all are killed,
+ * a dead acceptor is not waited for. */
 static bool is_finished(const struct sv *sv, uint32_t service)
 {
 	return services_state(sv->services, service) == LINK_CLOSING &&
 		!workers_live(sv->workers, service) &&
-		(services_is_idle(sv->services, service) || sv->phase == SV_KILLS);
+		(services_is_idle(sv->services, service) ||
+			(sv->phase == SV_KILLS && !baton_accepts(sv->baton)));
 }
 
 void sv_look(struct sv *sv)
 {
-	if (sv->phase != SV_DRAINS && sv->phase != SV_KILLS)
+	if (sv->phase == SV_ENDS)
 		return;
 	for (uint32_t i = 0; i < services_count(sv->services); i++)
 		if (is_finished(sv, i))
 			services_closed(sv->services, i);
-	if (services_all_closed(sv->services))
+	if (sv->phase != SV_RUNS && services_all_closed(sv->services))
 		end(sv);
+	else if (sv->phase == SV_KILLS && !workers_live_total(sv->workers))
+		timer_in(sv->limit, TELL_MS);
 }
 
 /* Past the limit of a drain come the kills; past the limit of these, what cannot even be killed stays
@@ -101,6 +106,8 @@ static uint64_t close_services(struct sv *sv, bool at_once, uint64_t within_ms)
 			services_closed(sv->services, i);
 		else
 			services_closing(sv->services, i, deadline);
+		deadline = services_state(sv->services, i) == LINK_CLOSING ? services_deadline(sv->services, i)
+									   : now;
 		last = MAX(last, deadline == CLOCK_NEVER ? CLOCK_NEVER : deadline + svc->kill_ms);
 	}
 	return last;
@@ -116,6 +123,7 @@ void sv_drain(struct sv *sv, const char *by, uint64_t within_ms)
 	set_phase(sv, SV_DRAINS);
 	log_event(EV_STOPPING, "by=%s deadline_ms=%" PRIu64, by,
 		is_given ? within_ms : sv->config.settings->shutdown_ms);
+	sv_cancel_starts(sv);
 	last = close_services(sv, false, within_ms);
 	if (last != CLOCK_NEVER)
 		timer_in(sv->limit, last - clock_mono_ms() + GRACE_MS);
@@ -127,8 +135,8 @@ void sv_kill(struct sv *sv, const char *by)
 	if (sv->phase != SV_RUNS && sv->phase != SV_DRAINS)
 		return;
 	log_event(EV_STOPPING, "by=%s deadline_ms=0", by);
-	if (sv->phase == SV_RUNS)
-		close_services(sv, true, SV_AS_CONFIGURED);
+	sv_cancel_starts(sv);
+	close_services(sv, true, SV_AS_CONFIGURED);
 	set_phase(sv, SV_KILLS);
 	workers_kill_all(sv->workers);
 	timer_in(sv->limit, GRACE_MS);

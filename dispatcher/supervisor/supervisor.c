@@ -10,6 +10,7 @@
 #include "dispatcher/supervisor/adopted.h"
 #include "dispatcher/supervisor/baton.h"
 #include "dispatcher/supervisor/child.h"
+#include "dispatcher/supervisor/closures.h"
 #include "dispatcher/supervisor/inherited.h"
 #include "dispatcher/supervisor/images.h"
 #include "dispatcher/supervisor/launch.h"
@@ -302,8 +303,10 @@ static int make_parts(struct sv *sv, const struct supervisor_options *options)
 	if (!bad)
 		bad = make_baton(sv, options);
 	if (!bad)
-		bad = services_new(&sv->loop, &sv->config, baton_outlet(sv->baton), sv->adopted,
-			&sv->services);
+		bad = closures_new(settings_text(sv->config.settings, sv->config.settings->state_dir), &sv->closures);
+	if (!bad)
+		bad = services_new(&sv->loop, &sv->config, sv->closures, baton_outlet(sv->baton),
+			sv->adopted, &sv->services);
 	if (!bad)
 		bad = make_workers(sv);
 	if (!bad)
@@ -336,6 +339,7 @@ static void free_parts(struct sv *sv)
 		children_free(sv->children);
 	logs_free(sv->logs);
 	timer_free(sv->limit);
+	closures_free(sv->closures);
 	for (int i = 0; i < SV_SIGNALS; i++)
 		if (sv->signals[i].data)
 			uv_close((uv_handle_t *)&sv->signals[i], NULL);

@@ -192,12 +192,13 @@ class Daemon:
     # --- its processes ---
 
     def count_descriptors(self):
-        """{workers, and descriptors of supervisor and acceptor}, as of now; without the results of
+        """{workers, listeners, and descriptors of supervisor and acceptor}, as of now; without the results of
         orders, which the supervisor keeps (sixteen at most)."""
         status = self.status()
         kept = processes.descriptors(self.supervisor_pid).values()
         return {
             "workers": sum(len(one["workers"]) for one in status["services"]),
+            "listeners": sum(l["open"] for one in status["services"] for l in one["listeners"]),
             "supervisor": sum(not target.startswith("/memfd:result") for target in kept),
             "acceptor": len(processes.descriptors(status["dispatcher"]["acceptor_pid"])),
         }
@@ -218,8 +219,9 @@ class Daemon:
         self.baseline = counts[-1]
 
     def spare_descriptors(self, counts, per_worker):
-        """Descriptors that are there for other things than workers."""
-        return {who: counts[who] - per_worker[who] * counts["workers"] for who in per_worker}
+        """Descriptors that are there for other things than workers and listeners."""
+        return {who: counts[who] - per_worker[who] * counts["workers"] - counts["listeners"]
+                for who in per_worker}
 
     # --- how every test ends ---
 

@@ -261,9 +261,9 @@ static void a_drain_closes_stops_and_leaves_nothing(void **state)
 	rig_await(&rig, LINK_SERVICE, &news);
 	assert_int_equal(news.r.number, LINK_CLOSING);
 	assert_true(news.r.deadline_ms != UINT64_MAX);
-	rig_order(&rig, (struct link_record){.type = LINK_DRAINED});
+	rig_order(&rig, (struct link_record){.type = LINK_DRAINED, .round = news.r.round});
 	rig_await_refusal(port);
-	rig_order(&rig, (struct link_record){.type = LINK_IDLE});
+	rig_order(&rig, (struct link_record){.type = LINK_IDLE, .round = news.r.round});
 	assert_true(testing_is_dead(rig.acceptor));
 	snprintf(path, sizeof(path), "%s/run", rig.dir);
 	rig_await_output(&rig, "dispatcher.stopped");
@@ -282,7 +282,7 @@ static void a_drain_waits_for_the_last_worker(void **state)
 		.deadline_ms = UINT64_MAX});
 	rig_await(&rig, LINK_SERVICE, &news);
 	assert_int_equal(news.r.number, LINK_CLOSING);
-	rig_order(&rig, (struct link_record){.type = LINK_IDLE});
+	rig_order(&rig, (struct link_record){.type = LINK_IDLE, .round = news.r.round});
 	rig_order(&rig, (struct link_record){.type = LINK_SIGNAL, .serial = worker.r.serial,
 		.number = SIGTERM});
 	assert_true(testing_is_dead(worker.r.pid));

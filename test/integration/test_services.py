@@ -1,0 +1,192 @@
+"""One service closed and opened again, while the others go on: shutdown, start, disable, enable."""
+
+import os
+import re
+import shutil
+import signal
+import time
+
+import pytest
+
+from harness import processes
+from harness.clients import Held, connect, echo, is_served
+from harness.daemon import service
+from harness.load import Load
+
+pytestmark = pytest.mark.sanitized
+
+
+def two(port, **options):
+    """Sections of two echo services, and their ports."""
+    ports = [port(), port()]
+    return ports, [service(name, number, IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=3, **options)
+                   for name, number in zip(("one", "two"), ports)]
+
+
+def refused(port):
+    try:
+        connect(port, 3).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def wait_state(daemon, name, state, seconds=10.0):
+    return daemon.wait_service(lambda one: one["state"] == state, state, name, seconds)
+
+
+def test_a_service_closes_and_opens_under_load_and_the_other_notices_nothing(run_daemon, port, rounds):
+    ports, sections = two(port)
+    daemon = run_daemon(*sections)
+    with Load(ports[1], 8) as other, Load(ports[0], 8) as own:
+        for number in range(rounds(5)):
+            with Held() as held:
+                held.open(ports[0])
+                daemon.order("shutdown", "one")
+                processes.wait_until(lambda: refused(ports[0]), "the port is closed", 10)
+                assert is_served(held.socks[0]), "a client that was served is served on"
+                assert daemon.service("one")["closed_until"] == "start"
+            if number % 2:
+                wait_state(daemon, "one", "closed")
+            daemon.order("start", "one")
+            echo(ports[0])
+        result, others = own.stop(), other.stop()
+    assert set(result["failed"]) <= {"Connection refused"}, result
+    assert result["ok"] and others["ok"] and not others["failed"], others
+    print(f"closed one: {result}; the other: {others}")
+
+
+def test_a_service_is_opened_again_while_its_old_workers_drain(run_daemon, port):
+    ports, sections = two(port)
+    daemon = run_daemon(*sections)
+    with Held() as held:
+        for _ in range(3):
+            held.open(ports[0])
+            daemon.order("shutdown", "one")
+            daemon.order("start", "one")
+            echo(ports[0])
+            assert all(is_served(sock) for sock in held.socks)
+        states = [w["state"] for w in daemon.service("one")["workers"]]
+        assert states.count("retiring") == 3, states
+        daemon.order("shutdown", "one")
+        answer = daemon.order("start", "one", expect=1)
+        assert "still finish" in answer["text"] and "--now" in answer["text"], answer
+        daemon.order("shutdown", "one", now=True)
+        wait_state(daemon, "one", "closed")
+    daemon.order("start", "one")
+    daemon.wait_service(lambda one: len(one["workers"]) == 1, "the old workers are gone", "one")
+
+
+def test_a_close_with_a_deadline_cuts_who_is_left(run_daemon, port):
+    ports, sections = two(port, KILL_TIMEOUT="2s")
+    daemon = run_daemon(*sections)
+    with Held() as held:
+        held.open(ports[0])
+        held.open(ports[1])
+        begun = time.monotonic()
+        assert "within" in daemon.order("shutdown", "one", drain_ms=500)["text"]
+        wait_state(daemon, "one", "closed")
+        assert 0.5 <= time.monotonic() - begun < 0.5 + 2 + 2 + 3
+        assert is_served(held.socks[1])
+    daemon.wait_event("worker.signal", "worker=one/", "reason=closed", "signal=TERM")
+
+
+def test_a_later_order_may_hurry_a_close_that_is_under_way(run_daemon, port):
+    ports, sections = two(port)
+    daemon = run_daemon(*sections)
+    with Held() as held:
+        held.open(ports[0])
+        daemon.order("shutdown", "one")
+        assert "closing already" in daemon.order("shutdown", "one")["text"]
+        assert is_served(held.socks[0])
+        daemon.order("shutdown", "one", now=True)
+        wait_state(daemon, "one", "closed")
+
+
+def test_who_closed_a_service_is_known_and_a_crash_opens_nothing(run_daemon, port):
+    ports, sections = two(port)
+    daemon = run_daemon(*sections)
+    daemon.order("shutdown", "one")
+    before = wait_state(daemon, "one", "closed")
+    assert re.fullmatch(r"uid=\d+ pid=\d+", before["closed_by"]) and before["closed_at"]
+    acceptor = daemon.acceptor_pid()
+    daemon.expect_errors("acceptor.exit")
+    os.kill(acceptor, signal.SIGKILL)
+    daemon.wait(lambda status: status["dispatcher"]["acceptor_pid"] != acceptor
+                and daemon.service("two", status)["settled"], "another acceptor")
+    after = daemon.service("one")
+    assert [after[key] for key in ("state", "closed_by", "closed_at", "closed_until")] \
+        == ["closed", before["closed_by"], before["closed_at"], "start"]
+    assert refused(ports[0])
+    echo(ports[1])
+    assert "before, it was closed by uid" in daemon.order("shutdown", "one")["text"]
+    daemon.order("start", "one")
+    echo(ports[0])
+    assert daemon.service("one")["closed_by"] is None
+
+
+def test_a_shutdown_ends_with_a_new_start_and_a_disable_does_not(run_daemon, port):
+    ports, sections = two(port)
+    daemon = run_daemon(*sections)
+    daemon.order("shutdown", "one")
+    daemon.order("disable", "two")
+    assert daemon.shut_down() == 0
+    daemon.start(ready=False)
+    wait_state(daemon, "one", "open")
+    assert wait_state(daemon, "two", "closed")["closed_until"] == "enable"
+    echo(ports[0])
+    assert refused(ports[1])
+    answer = daemon.order("start", "two", expect=1)
+    assert re.search(r"two was disabled by uid=\d+ pid=\d+ at \d{4}-.*; enable it", answer["text"])
+    daemon.order("enable", "two")
+    echo(ports[1])
+    assert (daemon.directory / "state" / "disabled").read_text() == ""
+
+
+def test_what_cannot_be_remembered_is_closed_all_the_same(run_daemon, port):
+    ports, sections = two(port)
+    daemon = run_daemon(*sections)
+    (daemon.directory / "state").rmdir()
+    (daemon.directory / "state").write_text("")
+    answer = daemon.order("disable", "one", expect=1)
+    assert "not remembered" in answer["text"] and "one is clos" in answer["text"]
+    wait_state(daemon, "one", "closed")
+    assert refused(ports[0])
+    answer = daemon.order("enable", "one", expect=1)
+    assert "one is open" in answer["text"] and "not remembered" in answer["text"]
+    echo(ports[0])
+
+
+def test_the_file_wins_and_is_named_with_its_line(make_daemon, port):
+    off = service("off", port(), IMAGE="dispatcher-echo", ENABLE=0)
+    daemon = make_daemon(service("on", port(), IMAGE="dispatcher-echo"), off).start(ready=False)
+    daemon.settle("on")
+    line = daemon.config_path.read_text().splitlines().index("ENABLE=0") + 1
+    for verb in ("start", "enable"):
+        text = daemon.order(verb, "off", expect=1)["text"]
+        assert f"{daemon.config_path}:{line}" in text, text
+    assert daemon.service("off")["closed_until"] == "configuration"
+
+
+def test_a_failed_service_is_tried_at_once(make_daemon, port, stage):
+    number = port()
+    daemon = make_daemon(service("on", port(), IMAGE="dispatcher-echo"))
+    image = daemon.directory / "late"
+    daemon.write_config("", "", service("late", number, IMAGE=image))
+    daemon.expect_errors("service.failed")
+    daemon.start(ready=False)
+    wait_state(daemon, "late", "failed")
+    answer = daemon.order("start", "late", expect=1)
+    assert str(image) in answer["text"], answer
+    shutil.copy(stage.program("dispatcher-echo"), image)
+    assert daemon.order("start", "late")["text"] == "late is open"
+    echo(number)
+
+
+def test_a_service_that_backs_off_is_tried_at_once(make_daemon, port):
+    daemon = make_daemon(service("ill", port(), IMAGE="/bin/false", MIN_PROCS=1, MAX_PROCS=1))
+    daemon.unsettled.add("ill")
+    daemon.start(ready=False)
+    before = daemon.wait_service(lambda one: one["backoff_seconds"] > 5, "a long back-off", seconds=20)
+    daemon.order("start", "ill")
+    daemon.wait_service(lambda one: one["spawns"] > before["spawns"], "another try", seconds=4)
