@@ -85,8 +85,8 @@ static unsigned take_fds(struct msghdr *m, int *ret_fds, unsigned max_fds, bool 
 	return kept;
 }
 
-int chan_recv(int fd, void *buf, size_t size, size_t *ret_len, int *ret_fds, unsigned max_fds,
-	unsigned *ret_count)
+static int receive(int fd, void *buf, size_t size, int flags, size_t *ret_len, int *ret_fds,
+	unsigned max_fds, unsigned *ret_count)
 {
 	union control control;
 	struct iovec iov = {.iov_base = buf, .iov_len = size};
@@ -98,7 +98,7 @@ int chan_recv(int fd, void *buf, size_t size, size_t *ret_len, int *ret_fds, uns
 	unsigned count;
 	ssize_t got;
 
-	while ((got = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
+	while ((got = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags)) < 0) {
 		if (errno == EINTR || errno == ECONNRESET)
 			continue; /* told once, before what is still in the queue */
 		if (errno == EAGAIN)
@@ -116,4 +116,16 @@ int chan_recv(int fd, void *buf, size_t size, size_t *ret_len, int *ret_fds, uns
 	*ret_len = (size_t)got;
 	*ret_count = count;
 	return 0;
+}
+
+int chan_recv(int fd, void *buf, size_t size, size_t *ret_len, int *ret_fds, unsigned max_fds,
+	unsigned *ret_count)
+{
+	return receive(fd, buf, size, 0, ret_len, ret_fds, max_fds, ret_count);
+}
+
+int chan_peek(int fd, void *buf, size_t size, size_t *ret_len, int *ret_fds, unsigned max_fds,
+	unsigned *ret_count)
+{
+	return receive(fd, buf, size, MSG_PEEK, ret_len, ret_fds, max_fds, ret_count);
 }

@@ -24,4 +24,8 @@ int chan_send(int fd, const void *buf, size_t len_bytes, const int *fds, unsigne
 int chan_recv(int fd, void *buf, size_t size, size_t *ret_len, int *ret_fds, unsigned max_fds,
 	unsigned *ret_count);
 
+/* The same, but the record stays: its descriptors are duplicates. Every open end of a channel sees it. */
+int chan_peek(int fd, void *buf, size_t size, size_t *ret_len, int *ret_fds, unsigned max_fds,
+	unsigned *ret_count);
+
 #endif

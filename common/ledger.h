@@ -29,7 +29,7 @@ struct ledger_service {
 	int32_t last_status; /* of the last worker that exited, as of waitpid(2) */
 	uint64_t last_exit_wall_ms; /* 0 = none yet */
 	uint32_t last_serial;
-	uint32_t reserved;
+	uint32_t rescued; /* accepted by one acceptor, given by the next */
 };
 
 /* A worker slot. serial 0: nobody. */

@@ -30,6 +30,8 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 		"The acceptor ended unasked; another starts after again_ms."},
 	[EV_ACCEPTOR_REPLACED] = {"acceptor.replaced", LOG_LEVEL_INFO, "pid",
 		"The acceptor was replaced on purpose; its successor, ready before it ended, goes on."},
+	[EV_ACCEPTOR_RESCUED] = {"acceptor.rescued", LOG_LEVEL_NOTICE, "service connections in_doubt",
+		"The last acceptor had these in hand when it ended; in_doubt: perhaps given to a worker."},
 	[EV_LOGGER_EXIT] = {"logger.exit", LOG_LEVEL_ERROR, "pid status",
 		"The logger ended unasked; another is started."},
 	[EV_LISTENER_ADOPTED] = {"listener.adopted", LOG_LEVEL_INFO, "listener from",

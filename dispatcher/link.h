@@ -11,6 +11,7 @@
 
 #define LINK_VERSION 3
 #define LINK_FD 3	   /* the acceptor's end, inherited */
+#define LINK_LIFE_FD 4	   /* a pipe that ends when the acceptor and its keeper have ended, inherited */
 #define LINK_TEXT_BYTES 256
 #define LINK_TARGETS 14	   /* workers that one theft may give to */
 #define LINK_STOLEN_MAX 500 /* connections that one theft may move */
@@ -32,6 +33,8 @@ enum link_type {
 			 * deadline_ms: TERM then, counted from when it takes nothing more */
 	LINK_PREPARE,	/* before LINK_HELLO: fd: the settings that you will have; answer LINK_PREPARED when
 			 * you are fit, else exit; then wait */
+	LINK_PARK,	/* fds: the ends of a channel, for writing and for reading: what an acceptor had in
+			 * hand when it ended, for the next; before LINK_GO */
 	LINK_RESULT,	/* operation `id` has ended; number: 0 done, 1 refused or failed; text: of the verb;
 			 * fd: what to tell the operator, in sealed memory */
 	LINK_IMAGE,	/* number 1: the worker `serial` of slot was started from another file than its

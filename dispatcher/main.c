@@ -39,9 +39,23 @@ struct role {
 	bool has_title; /* argv[0] alone shall show in ps; the role itself needs no arguments */
 };
 
+struct arguments {
+	int count;
+	char **texts;
+};
+
+static void become_keeper(void *user)
+{
+	const struct arguments *a = user;
+
+	title_set(a->count, a->texts, "dispatcher: keeper");
+}
+
 static int be_acceptor(int argc, char **argv)
 {
-	return acceptor_main();
+	struct arguments a = {argc, argv};
+
+	return acceptor_main(become_keeper, &a);
 }
 
 static const struct role roles[] = {

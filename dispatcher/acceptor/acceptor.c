@@ -11,8 +11,10 @@
 #include "common/log.h"
 #include "dispatcher/acceptor/control.h"
 #include "dispatcher/acceptor/crew.h"
+#include "dispatcher/acceptor/keeper.h"
 #include "dispatcher/acceptor/opening.h"
 #include "dispatcher/acceptor/pump.h"
+#include "dispatcher/acceptor/rescue.h"
 #include "dispatcher/acceptor/sandbox.h"
 #include "dispatcher/acceptor/state.h"
 #include "dispatcher/acceptor/theft.h"
@@ -119,9 +121,13 @@ static int map_ledger(struct acceptor *a, int fd)
 
 static int init_services(struct acceptor *a)
 {
-	struct opening o = {.slot_ops = &pump_slot_ops, .listener_ops = &pump_listener_ops};
+	struct opening o = {.hand = a->hand,
+		.slot_ops = &pump_slot_ops,
+		.listener_ops = &pump_listener_ops};
 	int error = uplink_size(&a->uplink, a->service_count);
 
+	if (a->service_count > HAND_SERVICES)
+		return -E2BIG;
 	a->services = calloc(a->service_count + 1, sizeof(*a->services));
 	if (!a->services)
 		return -ENOMEM;
@@ -196,6 +202,9 @@ static void go(struct acceptor *a)
 	for (uint32_t i = 0; i < a->service_count; i++)
 		adopted += a->services[i].attached;
 	log_event(EV_ACCEPTOR_START, "pid=%d adopted=%u", (int)getpid(), adopted);
+	a->hand->service_count = a->service_count;
+	if (a->park >= 0)
+		rescue_take(a, a->park);
 	a->going = true;
 	control_open(a->control);
 	for (uint32_t i = 0; i < a->service_count; i++) {
@@ -261,6 +270,17 @@ static void service_record(struct acceptor *a, const struct link_record *r, int 
 	}
 }
 
+/* Both ends of the channel between keepers and the acceptors that follow. */
+static void park_consume(struct acceptor *a, int *fds, unsigned count)
+{
+	if (count != 2 || a->park >= 0) {
+		drop(fds, count);
+		return;
+	}
+	hand_store(&a->hand->park, fds[0]);
+	a->park = fds[1];
+}
+
 /* Whoever understands the first words wrongly could do nothing right behind them. */
 static void first_words(struct acceptor *a, const struct link_record *r, int *fds, unsigned count)
 {
@@ -287,6 +307,9 @@ static void on_record(void *user, const struct link_record *r, int *fds, unsigne
 		return;
 	}
 	switch (r->type) {
+	case LINK_PARK:
+		park_consume(a, fds, count);
+		break;
 	case LINK_GO:
 		go(a);
 		break;
@@ -336,6 +359,14 @@ static void prefer_batches(void)
 	sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
+/* A ^C at the terminal reaches the whole foreground group; the supervisor decides. */
+static void ignore_signals(void)
+{
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+}
+
 static int start(struct acceptor *a)
 {
 	int error = uv_loop_init(&a->loop);
@@ -343,10 +374,6 @@ static int start(struct acceptor *a)
 	if (error)
 		return error;
 	prefer_batches();
-	/* A ^C at the terminal reaches the whole foreground group; the supervisor decides. */
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
 	uv_timer_init(&a->loop, &a->due_timer);
 	uv_timer_init(&a->loop, &a->tick_timer);
 	uv_signal_init(&a->loop, &a->on_term);
@@ -356,15 +383,25 @@ static int start(struct acceptor *a)
 	return error ? error : uplink_init(&a->uplink, &a->loop, &uplink_ops, a);
 }
 
-int acceptor_main(void)
+int acceptor_main(void (*become_keeper)(void *user), void *user)
 {
-	struct acceptor *a = calloc(1, sizeof(*a));
-	int error = a ? start(a) : -ENOMEM;
+	struct hand *hand = hand_new();
+	struct acceptor *a = NULL;
+	int error = hand ? 0 : -errno;
 
+	ignore_signals();
+	if (!error)
+		error = keeper_start(hand, become_keeper, user);
+	if (!error) {
+		a = calloc(1, sizeof(*a));
+		error = a ? start(a) : -ENOMEM;
+	}
 	if (error) {
 		fprintf(stderr, "dispatcher: acceptor: %s\n", strerror(-error));
 		return 1;
 	}
+	a->hand = hand;
+	a->park = -1;
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 	return a->going ? 0 : 1;
 }

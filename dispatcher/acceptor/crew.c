@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "dispatcher/acceptor/opening.h"
+#include "dispatcher/acceptor/rescue.h"
 
 #include <string.h>
 
@@ -235,14 +236,16 @@ static void adopt(struct service *svc, struct slot *s, uint64_t now_ms)
 		slot_retire(s, slot_drain_ms(s));
 }
 
-/* A connection whose worker is no more, or that was never given to one. */
-static void drop_strays(struct service *svc)
+/* A connection whose worker is no more, or that was never given to one and was not saved either. */
+static void drop_strays(struct service *svc, uint64_t now_ms)
 {
 	for (uint32_t i = 0; i < svc->conns.count; i++) {
 		const struct ledger_conn *c = &svc->conns.table[i];
 		uint32_t index = c->worker;
 
 		if (c->phase == LEDGER_FREE || (index < svc->slot_count && svc->slots[index].serial))
+			continue;
+		if (rescue_waits(svc, i) || rescue_unsent(svc, i, now_ms))
 			continue;
 		if (c->worker == CONNS_NONE)
 			svc->book->handed++; /* accepted, and nobody had room */
@@ -251,16 +254,36 @@ static void drop_strays(struct service *svc)
 	}
 }
 
-/* The last acceptor took these from the kernel and died before it had entered them anywhere. */
-static void drop_unentered(struct service *svc)
+/* Assigned to workers and not yet counted as given: whoever settles them counts those that are lost. */
+static uint64_t assigned_only(const struct service *svc)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < svc->slot_count; i++) {
+		const struct slot *s = &svc->slots[i];
+		uint64_t open = s->serial ? conns_count_of(&svc->conns, s->index) : 0;
+
+		if (open && s->book->done + open > s->book->given)
+			count += s->book->done + open - s->book->given;
+	}
+	return count;
+}
+
+/* Makes accepted = handed + refused + waiting true again. The last acceptor counted `accepted` last, so
+ * it may be too low; too high, connections died with it (and its keeper) before they were counted. */
+static void count_accepted(struct service *svc)
 {
 	struct ledger_service *b = svc->book;
-	uint64_t known = b->handed + b->refused;
+	uint64_t known = b->handed + b->refused + svc->stash.count, uncounted, assigned;
 
-	if (b->accepted <= known)
+	if (b->accepted <= known) {
+		b->accepted = known;
 		return;
-	b->lost += b->accepted - known;
-	b->handed += b->accepted - known;
+	}
+	uncounted = b->accepted - known;
+	assigned = assigned_only(svc);
+	b->lost += uncounted - MIN(uncounted, assigned);
+	b->handed += uncounted;
 }
 
 static void count_sources(struct service *svc)
@@ -282,9 +305,10 @@ void crew_go(struct service *svc, uint64_t now_ms)
 	if (svc->go_waits)
 		return; /* who has what is known when the thief is back */
 	svc->active = true;
-	drop_strays(svc);
-	drop_unentered(svc);
+	drop_strays(svc, now_ms);
+	count_accepted(svc);
 	count_sources(svc);
+	rescue_admit(svc, now_ms);
 	if (!svc->pool && svc->attached) /* it failed, and its dead are not settled */
 		opening_pool(svc, now_ms);
 	if (!svc->pool)

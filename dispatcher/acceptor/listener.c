@@ -39,6 +39,7 @@ int listener_open_consume(struct listener *l, uv_loop_t *loop, int fd)
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		return -errno;
 	addr_from_sockaddr(&l->local, (struct sockaddr *)&sa, len);
+	l->bound = l->local;
 	l->is_unix = l->local.family == AF_UNIX;
 	if (!l->is_unix && is_wildcard(&l->local))
 		l->local = (struct addr){0};
@@ -51,6 +52,14 @@ int listener_open_consume(struct listener *l, uv_loop_t *loop, int fd)
 	if (l->wanted)
 		listener_poll(l, true);
 	return 0;
+}
+
+bool listener_has(const struct listener *l, const struct addr *local)
+{
+	if (l->is_unix || local->family == AF_UNIX)
+		return l->is_unix && local->family == AF_UNIX;
+	return l->bound.port == local->port &&
+		(is_wildcard(&l->bound) || !memcmp(l->bound.ip, local->ip, sizeof(local->ip)));
 }
 
 static void on_closed(uv_handle_t *handle)

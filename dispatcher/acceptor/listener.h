@@ -22,6 +22,7 @@ struct listener {
 	uint32_t waiting; /* left in the backlog when last looked; the owner's */
 	uint32_t alone;	  /* how often to presume that one client waits alone; the owner's */
 	struct addr local; /* family 0: bound to any address */
+	struct addr bound;
 	const char *name;  /* borrowed: as configured */
 	void *owner;
 	const struct listener_ops *ops;
@@ -33,6 +34,9 @@ enum listener_answer { LISTENER_NONE = 1, LISTENER_STARVED = 2 };
 /* Owns fd whatever it returns; one that closes is opened anew as soon as it is closed. 0 or -errno. */
 int listener_open_consume(struct listener *l, uv_loop_t *loop, int fd);
 void listener_close(struct listener *l);
+
+/* Whether a socket with this local address may have been accepted here. */
+bool listener_has(const struct listener *l, const struct addr *local);
 void listener_poll(struct listener *l, bool wanted);
 
 /* Connections that wait in the backlog now: exact for TCP (tcpi_unacked of a listening socket), 1 if

@@ -90,6 +90,9 @@ int opening_init(struct service *svc, uint32_t index, const struct settings *set
 	svc->set = settings_service(settings, index);
 	svc->name = settings_text(settings, svc->set->name);
 	svc->ledger = ledger;
+	svc->in_hand = o->hand;
+	svc->hand = &o->hand->services[index];
+	snprintf(svc->hand->name, sizeof(svc->hand->name), "%s", svc->name);
 	svc->book = ledger_service(ledger, index);
 	svc->slot_count = has.workers;
 	svc->listener_count = svc->set->listeners.count;

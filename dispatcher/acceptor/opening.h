@@ -6,6 +6,7 @@
 #include "dispatcher/acceptor/service.h"
 
 struct opening {
+	struct hand *hand;
 	const struct slot_ops *slot_ops;
 	const struct listener_ops *listener_ops;
 };

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "dispatcher/acceptor/crew.h"
+#include "dispatcher/acceptor/rescue.h"
 #include "dispatcher/acceptor/serve.h"
 #include "dispatcher/acceptor/theft.h"
 
@@ -194,6 +195,8 @@ void pump_run(struct service *svc, uint64_t now_ms)
 	struct pool_decision d;
 	uint64_t backoff;
 
+	if (svc->doubts.count)
+		rescue_settle(svc);
 	if (!svc->pool || !svc->active || crew_settling(svc, now_ms))
 		return;
 	drain(svc, now_ms);

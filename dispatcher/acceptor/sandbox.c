@@ -31,19 +31,30 @@ static const int allowed[] = {
 	SCMP_SYS(writev),
 };
 
-static int add_rules(scmp_filter_ctx filter)
+/* Who waits for the acceptor's end and then sends descriptors into a channel. */
+static const int allowed_keeper[] = {
+	SCMP_SYS(clock_nanosleep), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fcntl),
+	SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(nanosleep), SCMP_SYS(poll),
+	SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendmsg),
+};
+
+static int add_rules(scmp_filter_ctx filter, const int *calls, size_t count)
 {
 	int error = 0;
 
-	for (size_t i = 0; !error && i < ARRAY_LEN(allowed); i++)
-		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-	if (!error) /* time zone and group files, for reading */
-		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-			SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE, O_RDONLY));
+	for (size_t i = 0; !error && i < count; i++)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
 	return error;
 }
 
-int sandbox_enter(void)
+/* Time zone and group files, for reading. */
+static int add_reading(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+		SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE, O_RDONLY));
+}
+
+static int enter(const int *calls, size_t count, bool reads_files)
 {
 	scmp_filter_ctx filter;
 	int error;
@@ -56,9 +67,21 @@ int sandbox_enter(void)
 	filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	if (!filter)
 		return -ENOMEM;
-	error = add_rules(filter);
+	error = add_rules(filter, calls, count);
+	if (!error && reads_files)
+		error = add_reading(filter);
 	if (!error)
 		error = seccomp_load(filter);
 	seccomp_release(filter);
 	return error;
+}
+
+int sandbox_enter(void)
+{
+	return enter(allowed, ARRAY_LEN(allowed), true);
+}
+
+int sandbox_enter_keeper(void)
+{
+	return enter(allowed_keeper, ARRAY_LEN(allowed_keeper), false);
 }

@@ -6,4 +6,7 @@
  * work; others fail with EPERM. Does nothing under a sanitizer. 0 or -errno. */
 int sandbox_enter(void);
 
+/* The same for its keeper, which needs next to nothing. */
+int sandbox_enter_keeper(void);
+
 #endif

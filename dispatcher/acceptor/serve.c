@@ -37,20 +37,9 @@ static void assign(struct service *svc, uint32_t conn, struct slot *s)
 {
 	struct ledger_conn *record = &svc->conns.table[conn];
 
-	record->worker = s->index;
 	record->seq = svc->ledger->next_seq++;
-	record->phase = LEDGER_OPEN;
-}
-
-static void enter(struct service *svc, const struct listener *l, const struct msg_conn *offer,
-	uint64_t wall_ms)
-{
-	struct ledger_conn *record = &svc->conns.table[offer->slot];
-
-	record->listener = l->index;
-	record->accepted_ms = offer->accepted_ms;
-	record->accepted_wall_ms = wall_ms;
-	record->peer = offer->peer;
+	hand_in_order();
+	record->worker = s->index;
 }
 
 static bool refused(struct service *svc, const struct addr *peer, uint64_t now_ms)
@@ -63,7 +52,6 @@ static bool refused(struct service *svc, const struct addr *peer, uint64_t now_m
 	source = service_source(svc, peer);
 	if (sources_opened(svc->sources, &source, svc->set->max_conns_per_source))
 		return false;
-	svc->book->refused++;
 	if (sources_may_log(svc->sources, &source, now_ms))
 		log_event(EV_CONN_REFUSED, "service=%s peer=%s why=max_conns_per_source", svc->name,
 			addr_format(peer, text));
@@ -88,7 +76,6 @@ static bool blocked(struct service *svc, const struct addr *peer, uint64_t now_m
 
 	if (!block)
 		return false;
-	svc->book->refused++;
 	block->refused++;
 	if (blocks_may_log(block, now_ms))
 		log_event(EV_CONN_REFUSED, "service=%s peer=%s why=blocked prefix=%s", svc->name,
@@ -96,31 +83,68 @@ static bool blocked(struct service *svc, const struct addr *peer, uint64_t now_m
 	return true;
 }
 
-/* Accepts one and enters it. 1: entered, 0: refused, negative: stop. */
-static int accept_one(struct service *svc, struct listener *l, struct msg_conn *ret_offer, int *ret_fd,
-	uint64_t now_ms)
+/* Everything about it into the ledger, its descriptor into the hand, behind the others in the stash. The
+ * counters come last: a take-over raises what is too low, and calls lost what is too high. */
+static void enter(struct service *svc, const struct listener *l, int fd, const struct addr *peer,
+	unsigned place, uint64_t now_ms, uint64_t wall_ms)
 {
-	int answer = listener_accept(l, ret_fd, &ret_offer->peer), none = 0;
+	struct stash *st = &svc->stash;
+	uint32_t conn = conns_open(&svc->conns);
+	struct ledger_conn *record = &svc->conns.table[conn];
 
+	_Static_assert(HAND_BATCH >= MSG_MAX_CONNS, "a batch has its places");
+	record->listener = l->index;
+	record->accepted_ms = now_ms;
+	record->accepted_wall_ms = wall_ms;
+	record->peer = *peer;
+	record->worker = CONNS_NONE;
+	hand_put(svc->hand, place, fd, conn);
+	hand_accepted(svc->in_hand);
+	record->phase = LEDGER_OPEN;
+	hand_in_order();
+	svc->book->accepted++;
+	st->conns[st->count] = (struct msg_conn){.slot = conn, .listener = l->index,
+		.accepted_ms = now_ms, .peer = *peer, .local = l->local};
+	st->fds[st->count] = fd;
+	st->places[st->count++] = (uint8_t)place;
+}
+
+bool serve_admit_consume(struct service *svc, const struct listener *l, int fd, const struct addr *peer,
+	unsigned place, uint64_t now_ms, uint64_t wall_ms)
+{
+	int none = 0;
+
+	if ((svc->blocks->count && blocked(svc, peer, now_ms)) || refused(svc, peer, now_ms)) {
+		close(fd);
+		hand_accepted(svc->in_hand);
+		svc->book->refused++;
+		hand_in_order();
+		svc->book->accepted++;
+		return false;
+	}
+	if (svc->state == LINK_CLOSING) /* the filter that turns new clients away is inherited */
+		setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
+	enter(svc, l, fd, peer, place, now_ms, wall_ms);
+	return true;
+}
+
+/* Accepts one into the stash, which holds nothing but this batch. False: nobody waits. */
+static bool accept_one(struct service *svc, struct listener *l, uint64_t now_ms, uint64_t wall_ms)
+{
+	struct addr peer;
+	int fd, answer;
+
+	hand_accepts(svc->in_hand, svc->index, l->fd);
+	answer = listener_accept(l, &fd, &peer);
 	if (answer == LISTENER_STARVED)
 		starved(svc, now_ms);
 	else if (answer < 0)
 		log_event(EV_INTERNAL, "where=accept why=%s", strerrorname_np(-answer));
 	if (answer)
-		return -1;
-	svc->book->accepted++;
-	if ((svc->blocks->count && blocked(svc, &ret_offer->peer, now_ms)) ||
-		refused(svc, &ret_offer->peer, now_ms)) {
-		close(*ret_fd);
-		return 0;
-	}
-	if (svc->state == LINK_CLOSING) /* the filter that turns new clients away is inherited */
-		setsockopt(*ret_fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
-	ret_offer->slot = conns_open(&svc->conns);
-	ret_offer->listener = l->index;
-	ret_offer->accepted_ms = now_ms;
-	ret_offer->local = l->local;
-	return 1;
+		hand_accepted(svc->in_hand);
+	else
+		serve_admit_consume(svc, l, fd, &peer, svc->stash.count, now_ms, wall_ms);
+	return !answer;
 }
 
 static void peak(struct service *svc)
@@ -129,19 +153,30 @@ static void peak(struct service *svc)
 		svc->book->peak = svc->conns.open;
 }
 
-/* Offers; on failure everything is as before and the answer is false. */
-static bool offer(struct service *svc, struct slot *s, const struct msg_conn *conns, const int *fds,
-	unsigned count, uint64_t now_ms)
+static uint32_t places_of(const struct stash *st, unsigned count)
 {
+	uint32_t places = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		places |= BIT(st->places[i]);
+	return places;
+}
+
+/* Offers the first of the stash; on failure everything is as before and the answer is false. */
+static bool offer(struct service *svc, struct slot *s, unsigned count, uint64_t now_ms)
+{
+	const struct msg_conn *conns = svc->stash.conns;
 	int answer;
 
 	for (unsigned i = 0; i < count; i++)
 		assign(svc, conns[i].slot, s);
-	s->book->given += count;
+	hand_in_order();
 	svc->book->handed += count;
+	hand_in_order();
+	s->book->given += count;
 	answer = service_tell(svc, s);
 	if (!answer)
-		answer = slot_offer(s, conns, fds, count);
+		answer = slot_offer(s, conns, svc->stash.fds, count);
 	log_debug(LOG_HANDOFF, "worker=%s/%u connections=%u first=%u answer=%d", svc->name, s->serial, count,
 		conns[0].slot, answer);
 	if (!answer) {
@@ -158,19 +193,35 @@ static bool offer(struct service *svc, struct slot *s, const struct msg_conn *co
 	return false;
 }
 
-static void close_all(const int *fds, unsigned count)
+/* The copies go before the hand forgets them: killed in between, they are known to be given. */
+static void let_go(struct service *svc, unsigned count)
 {
-	for (unsigned i = 0; i < count; i++)
-		close(fds[i]);
+	struct stash *st = &svc->stash;
+
+	for (unsigned i = 0; i < count; i++) {
+		close(st->fds[i]);
+		hand_drop(svc->hand, st->places[i]);
+	}
+	st->count -= count;
+	if (!st->count)
+		return;
+	memmove(st->conns, st->conns + count, st->count * sizeof(*st->conns));
+	memmove(st->fds, st->fds + count, st->count * sizeof(*st->fds));
+	memmove(st->places, st->places + count, st->count * sizeof(*st->places));
 }
 
-static void keep(struct service *svc, const struct msg_conn *conns, const int *fds, unsigned count,
-	uint64_t now_ms)
+/* Gives the first of the stash to s. False: they stay there, and are tried again. */
+static bool give(struct service *svc, struct slot *s, unsigned count, uint64_t now_ms)
 {
-	memcpy(svc->stash.conns, conns, count * sizeof(*conns));
-	memcpy(svc->stash.fds, fds, count * sizeof(*fds));
-	svc->stash.count = count;
-	svc->retry_ms = now_ms + RETRY_MS;
+	bool given;
+
+	hand_offers(svc->hand, svc->book->handed, places_of(&svc->stash, count));
+	given = offer(svc, s, count, now_ms);
+	if (given)
+		let_go(svc, count);
+	hand_offered(svc->hand);
+	svc->retry_ms = svc->stash.count ? now_ms + RETRY_MS : 0;
+	return given;
 }
 
 /* Accepts up to want and gives them to s. Returns how many were taken from the kernel; *ret_more says
@@ -178,33 +229,16 @@ static void keep(struct service *svc, const struct msg_conn *conns, const int *f
 static uint32_t take(struct service *svc, struct listener *l, struct slot *s, uint32_t want,
 	uint64_t now_ms, bool *ret_more)
 {
-	struct msg_conn offers[MSG_MAX_CONNS];
-	int fds[MSG_MAX_CONNS];
 	uint64_t wall_ms = clock_wall_ms();
 	uint32_t taken = 0;
-	unsigned count = 0;
-	int answer = 0;
 
-	while (taken < want && svc->conns.open < svc->conns.count) {
-		answer = accept_one(svc, l, &offers[count], &fds[count], now_ms);
-		if (answer < 0)
-			break;
+	while (taken < want && svc->conns.open < svc->conns.count &&
+		accept_one(svc, l, now_ms, wall_ms))
 		taken++;
-		if (answer) {
-			enter(svc, l, &offers[count], wall_ms);
-			count++;
-		}
-	}
 	peak(svc);
 	*ret_more = taken == want;
-	if (!count)
-		return taken;
-	if (offer(svc, s, offers, fds, count, now_ms)) {
-		close_all(fds, count);
-	} else {
-		keep(svc, offers, fds, count, now_ms);
+	if (svc->stash.count && !give(svc, s, svc->stash.count, now_ms))
 		*ret_more = false;
-	}
 	return taken;
 }
 
@@ -214,15 +248,10 @@ static bool place_stash(struct service *svc, uint64_t now_ms)
 	struct stash *st = &svc->stash;
 	uint32_t slot, n;
 
-	while (st->count && (n = pool_pick(svc->pool, st->count, &slot))) {
-		if (!offer(svc, &svc->slots[slot], st->conns, st->fds, n, now_ms))
+	svc->retry_ms = now_ms + RETRY_MS;
+	while (st->count && (n = pool_pick(svc->pool, MIN(st->count, MSG_MAX_CONNS), &slot)))
+		if (!give(svc, &svc->slots[slot], n, now_ms))
 			break;
-		close_all(st->fds, n);
-		st->count -= n;
-		memmove(st->conns, st->conns + n, st->count * sizeof(*st->conns));
-		memmove(st->fds, st->fds + n, st->count * sizeof(*st->fds));
-	}
-	svc->retry_ms = st->count ? now_ms + RETRY_MS : 0;
 	return !st->count;
 }
 

@@ -17,4 +17,9 @@ void serve_let_down(struct service *svc);
 /* Somebody waits on this listener. */
 void serve_arrived(struct service *svc, struct listener *l, uint64_t now_ms);
 
+/* An accepted connection: refused and closed, or put into hand (at place), ledger and stash. True: the
+ * latter. The conn table and the stash must have room. */
+bool serve_admit_consume(struct service *svc, const struct listener *l, int fd, const struct addr *peer,
+	unsigned place, uint64_t now_ms, uint64_t wall_ms);
+
 #endif

@@ -7,6 +7,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/rescue.h"
 
 #include <string.h>
 
@@ -134,7 +135,7 @@ static void became_ready(struct service *svc, struct slot *s, uint64_t now_ms)
 }
 
 /* A worker that was taken over has answered: it has read everything before the ping, so what it has
- * not taken was never sent. */
+ * not taken was never sent, and goes to another if it was saved. */
 static void reconcile(struct service *svc, struct slot *s, uint64_t now_ms)
 {
 	/* One that was found to lie may have claimed more than is left to it. */
@@ -144,6 +145,8 @@ static void reconcile(struct service *svc, struct slot *s, uint64_t now_ms)
 	for (uint32_t i = 0; i < unsent; i++) {
 		uint32_t conn = conns_newest_of(&svc->conns, s->index);
 
+		if (rescue_unsent(svc, conn, now_ms))
+			continue;
 		service_finished(svc, conn, true);
 		conns_close(&svc->conns, conn);
 	}

@@ -5,6 +5,7 @@
 #include "common/ledger.h"
 #include "config/settings.h"
 #include "dispatcher/acceptor/conns.h"
+#include "dispatcher/acceptor/hand.h"
 #include "dispatcher/acceptor/limits.h"
 #include "dispatcher/acceptor/listener.h"
 #include "dispatcher/acceptor/slot.h"
@@ -20,10 +21,30 @@ struct service_ops {
 	void (*changed)(struct service *svc);
 };
 
-/* Accepted, but nobody could be given it: the one place where a connection waits in this process. */
+/* Accepted, and not yet given to anybody: for a moment; or until somebody has room. The one place where
+ * a connection waits in this process. */
 struct stash {
-	struct msg_conn conns[MSG_MAX_CONNS];
-	int fds[MSG_MAX_CONNS];
+	struct msg_conn conns[HAND_PLACES];
+	int fds[HAND_PLACES];
+	uint8_t places[HAND_PLACES]; /* in the hand */
+	unsigned count;
+};
+
+/* What the last acceptor had in hand and may have been given or not: rescue.h. */
+struct doubts {
+	struct doubt {
+		int fd;
+		uint32_t conn;
+		uint64_t seq; /* of its offer */
+		uint8_t place;
+	} list[HAND_PLACES];
+	unsigned count;
+};
+
+/* What it had accepted and entered nowhere. */
+struct late {
+	int fds[HAND_BATCH];
+	uint8_t places[HAND_BATCH];
 	unsigned count;
 };
 
@@ -65,6 +86,10 @@ struct service {
 	uint32_t slot_count, attached;
 	struct slot *busy; /* those whose page must be read */
 	struct stash stash;
+	struct doubts doubts;
+	struct late late;
+	struct hand *in_hand;	   /* of all services */
+	struct hand_service *hand; /* of this one */
 	struct theft theft;
 
 	uint32_t waiting; /* clients in the backlogs when last looked */

@@ -20,6 +20,8 @@ struct acceptor {
 	uint64_t started_wall_ms; /* the supervisor */
 	uint64_t orphaned_wall_ms; /* 0: there is a supervisor */
 	struct control *control;
+	struct hand *hand;
+	int park; /* what the last acceptor had in hand; -1: no */
 	struct results results;
 	struct blocks blocks;
 	uv_timer_t due_timer, tick_timer;

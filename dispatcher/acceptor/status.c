@@ -317,6 +317,7 @@ static void put_counters(json_t *o, const struct service *svc, uint64_t now_ms)
 	json_object_set_new(o, "lost", number(b->lost));
 	json_object_set_new(o, "stolen_back", number(b->stolen_back));
 	json_object_set_new(o, "refused", number(b->refused));
+	json_object_set_new(o, "rescued", number(b->rescued));
 	json_object_set_new(o, "spawns", number(b->spawns));
 	json_object_set_new(o, "held", json_boolean(svc->held));
 	json_object_set_new(o, "held_since",

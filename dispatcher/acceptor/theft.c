@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "dispatcher/acceptor/crew.h"
+#include "dispatcher/acceptor/rescue.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -125,6 +126,17 @@ static const char *outcome_name(int32_t status)
 	return status == LINK_THEFT_HUNG ? "hung" : "failed";
 }
 
+/* The newest of a dead worker's unread were perhaps never sent: the last acceptor died first. */
+static void save_unsent(struct service *svc, struct slot *victim, uint32_t unread, uint64_t now_ms)
+{
+	for (uint32_t conn; unread && svc->doubts.count; unread--) {
+		conn = conns_newest_of(&svc->conns, victim->index);
+		if (conn == CONNS_NONE || !rescue_unsent(svc, conn, now_ms))
+			return;
+		victim->book->given--;
+	}
+}
+
 /* A dead worker's queue is empty: whatever it had read and not counted died with it. */
 static void settle_dead(struct service *svc, struct slot *victim, bool emptied, uint64_t now_ms)
 {
@@ -132,6 +144,8 @@ static void settle_dead(struct service *svc, struct slot *victim, bool emptied, 
 
 	if (w->state != POOL_EXITED)
 		return;
+	if (emptied)
+		save_unsent(svc, victim, w->unread, now_ms);
 	if (emptied && w->unread)
 		pool_robbed(svc->pool, victim->index, w->unread, now_ms);
 	if (!w->unread && !victim->releasing)

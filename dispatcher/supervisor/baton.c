@@ -36,7 +36,8 @@ enum baton_phase { BATON_STEADY, BATON_PREPARES, BATON_PREPARED, BATON_SWITCHES 
 struct baton {
 	struct baton_world world;
 	struct outlet outlet; /* the holder's link */
-	struct news hello, go;
+	struct news hello, park_news, go;
+	int park[2]; /* what an acceptor had in hand when it ended, on its way to the next: LINK_PARK */
 	struct bearer bearers[BEARERS];
 	struct bearer *holder; /* NULL: none runs */
 	struct bearer *next;   /* NULL: none is being or has been prepared */
@@ -91,6 +92,14 @@ static int say_hello(struct news *news, int fd)
 	return link_send(fd, &r, fds, ARRAY_LEN(fds));
 }
 
+static int say_park(struct news *news, int fd)
+{
+	const struct baton *b = (struct baton *)((char *)news - offsetof(struct baton, park_news));
+	struct link_record r = {.type = LINK_PARK};
+
+	return link_send(fd, &r, b->park, ARRAY_LEN(b->park));
+}
+
 static int say_go(struct news *news, int fd)
 {
 	struct link_record r = {.type = LINK_GO};
@@ -103,7 +112,7 @@ static int say_go(struct news *news, int fd)
 static struct bearer *free_place(struct baton *b)
 {
 	for (int i = 0; i < BEARERS; i++)
-		if (!b->bearers[i].child)
+		if (bearer_is_free(&b->bearers[i]))
 			return &b->bearers[i];
 	return NULL;
 }
@@ -129,6 +138,7 @@ static void hand_over(struct baton *b, struct bearer *bearer, int link)
 		return;
 	}
 	outlet_push(&b->outlet, &b->hello);
+	outlet_push(&b->outlet, &b->park_news);
 	b->world.ops->announce(b->world.user);
 	outlet_push(&b->outlet, &b->go);
 }
@@ -339,7 +349,7 @@ static void look_whether_all_have_gone(struct baton *b)
 	if (!b->stopping)
 		return;
 	for (int i = 0; i < BEARERS; i++)
-		if (b->bearers[i].child)
+		if (!bearer_is_free(&b->bearers[i]))
 			return;
 	timer_stop(b->limit);
 	b->stopped(b->stopped_user);
@@ -433,12 +443,17 @@ int baton_new(const struct baton_world *world, struct baton **ret_baton)
 	if (!b)
 		return -ENOMEM;
 	b->world = *world;
+	for (int i = 0; i < BEARERS; i++)
+		b->bearers[i].life_fd = -1;
 	b->hello.say = say_hello;
 	b->go.say = say_go;
-	b->next_link = -1;
-	for (int i = 0; i < BEARERS; i++)
-		b->bearers[i] = (struct bearer){.ops = &bearer_ops, .owner = b};
-	bad = outlet_init(&b->outlet, world->loop, &ops, b);
+	b->park_news.say = say_park;
+	b->next_link = b->park[0] = b->park[1] = -1;
+	bad = chan_pair(b->park);
+	if (!bad)
+		bad = outlet_init(&b->outlet, world->loop, &ops, b);
+	for (int i = 0; !bad && i < BEARERS; i++)
+		bad = bearer_init(&b->bearers[i], world->loop, &bearer_ops, b);
 	if (!bad)
 		bad = timer_new(world->loop, on_again, b, &b->again);
 	if (!bad)
@@ -455,6 +470,10 @@ struct baton *baton_free(struct baton *b)
 	if (!b)
 		return NULL;
 	drop_link(b);
+	base_close(&b->park[0]);
+	base_close(&b->park[1]);
+	for (int i = 0; i < BEARERS; i++)
+		bearer_deinit(&b->bearers[i]);
 	outlet_deinit(&b->outlet);
 	timer_free(b->again);
 	timer_free(b->limit);

@@ -87,7 +87,7 @@ def test_status_has_every_documented_key(run_daemon, port):
                "config_changed_on_disk".split()) <= set(status["dispatcher"])
     one = status["services"][0]
     assert set("name state listeners min_procs max_procs min_conns max_conns connections "
-               "peak_connections capacity waiting accepted handed done lost stolen_back refused "
+               "peak_connections capacity waiting accepted handed done lost stolen_back refused rescued "
                "listen_overflows held_seconds backoff_seconds last_exit workers".split()) <= set(one)
     assert set("id pid state connections peak_connections served started retire_reason".split()) <= \
         set(one["workers"][0])
