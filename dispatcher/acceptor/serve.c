@@ -374,8 +374,10 @@ void serve_resume(struct service *svc, uint64_t now_ms)
 void serve_let_down(struct service *svc)
 {
 	struct stash *st = &svc->stash;
+	unsigned count = st->count;
 
-	for (unsigned i = 0; i < st->count; i++) {
+	let_go(svc, count);
+	for (unsigned i = 0; i < count; i++) {
 		uint32_t conn = st->conns[i].slot;
 
 		if (svc->sources && !service_exempt(svc, &st->conns[i].peer)) {
@@ -387,8 +389,6 @@ void serve_let_down(struct service *svc)
 		svc->book->lost++;
 		conns_close(&svc->conns, conn);
 	}
-	close_all(st->fds, st->count);
-	st->count = 0;
 	svc->retry_ms = 0;
 	svc->waiting = 0;
 	for (uint32_t i = 0; i < svc->listener_count; i++)
