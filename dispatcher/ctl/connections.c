@@ -23,15 +23,23 @@ static unsigned width_of(const json_t *document, const char *key, unsigned width
 	return width;
 }
 
+static const char *bytes_of(const json_t *c, const char *key, char ret_text[TEXT_SHORT_BYTES])
+{
+	const json_t *bytes = json_object_get(c, key);
+
+	return json_is_number(bytes) ? text_count(json_number_value(bytes), ret_text) : "-";
+}
+
 struct widths {
 	int peer, listener;
 };
 
 static void show_connection(const json_t *c, const struct widths *w, FILE *out)
 {
-	char time[TEXT_SHORT_BYTES];
+	char time[TEXT_SHORT_BYTES], unread[TEXT_SHORT_BYTES], unsent[TEXT_SHORT_BYTES];
 
-	fprintf(out, "%7s  %-*s  %-*s  %s\n", text_duration(text_number(c, "seconds"), time), w->peer,
+	fprintf(out, "%7s %6s %6s  %-*s  %-*s  %s\n", text_duration(text_number(c, "seconds"), time),
+		bytes_of(c, "unread", unread), bytes_of(c, "unsent", unsent), w->peer,
 		text_string(c, "peer", "?"), w->listener, text_string(c, "listener", "?"),
 		text_string(c, "worker", "?"));
 }
@@ -48,8 +56,8 @@ void show_connections(const json_t *document, FILE *out)
 		sorted[i] = json_array_get(document, i);
 	qsort(sorted, count, sizeof(*sorted), longest_first);
 	if (count)
-		fprintf(out, "%7s  %-*s  %-*s  %s\n", "TIME", w.peer, "PEER", w.listener, "LISTENER",
-			"WORKER");
+		fprintf(out, "%7s %6s %6s  %-*s  %-*s  %s\n", "TIME", "UNREAD", "UNSENT", w.peer, "PEER",
+			w.listener, "LISTENER", "WORKER");
 	for (size_t i = 0; i < count; i++)
 		show_connection(sorted[i], &w, out);
 	fprintf(out, "%zu open connection%s\n", count, count == 1 ? "" : "s");

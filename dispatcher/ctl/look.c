@@ -2,6 +2,7 @@
 #include "dispatcher/ctl/look.h"
 #include "config/verify.h"
 #include "dispatcher/ctl/ask.h"
+#include "dispatcher/ctl/kernel.h"
 #include "dispatcher/ctl/show.h"
 #include "dispatcher/ctl/text.h"
 #include "dispatcher/ctl/watch.h"
@@ -50,16 +51,19 @@ int look_status(const struct command *c)
 
 int look_connections(const struct command *c)
 {
-	json_t *document;
 	int status;
+	json_t *document = ask_document_or_say(c, "connections", argument_of(c), &status);
 
-	if (c->options & COMMAND_JSON)
-		return print_as_it_is(c, "connections");
-	document = ask_document_or_say(c, "connections", argument_of(c), &status);
-	if (document && c->options & COMMAND_BY_SOURCE)
+	if (document && !(c->options & COMMAND_BY_SOURCE))
+		kernel_add_queues(document);
+	if (document && c->options & COMMAND_JSON) {
+		json_dumpf(document, c->out, JSON_INDENT(1));
+		fputc('\n', c->out);
+	} else if (document && c->options & COMMAND_BY_SOURCE) {
 		show_sources(document, c->out);
-	else if (document)
+	} else if (document) {
 		show_connections(document, c->out);
+	}
 	json_decref(document);
 	return status;
 }

@@ -1,5 +1,6 @@
 """dispatcherctl, as operators use it."""
 
+import json
 import os
 import pathlib
 import pty
@@ -14,6 +15,7 @@ import pytest
 
 from harness import clients
 from harness.daemon import service
+from harness.processes import wait_until
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 VERBS = ["status", "connections", "config", "check", "restart", "shutdown", "start", "enable", "disable",
@@ -248,6 +250,24 @@ def test_connections_can_be_grouped_by_source(run_daemon, port):
     assert last == "3 open connections of 1 source", rest
     assert rest[1].split() == ["3", rest[1].split()[1], "127.0.0.0/24"]
     assert {one["source"] for one in documents} == {"127.0.0.0/24"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_connections_tell_what_nobody_has_read(run_daemon, port, host):
+    number = port()
+    daemon = run_daemon(service("one", number, f"[::]:{number}", IMAGE="dispatcher-exec", MIN_PROCS=1,
+                                MAX_PROCS=1, COMMAND="/bin/sleep 1000", USER="root"))
+    with clients.connect((host, number)) as sock:
+        sock.sendall(b"x" * 1234)
+        daemon.wait_service(lambda one: one["connections"] == 1, "it is served")
+
+        def shown():
+            return json.loads(good(daemon.ctl("connections", "--json")))
+
+        wait_until(lambda: [(c["unread"], c["unsent"]) for c in shown()] == [(1234, 0)], lambda: shown())
+        line = good(daemon.ctl("connections")).splitlines()[1]
+        assert line.split()[1:3] == ["1234", "0"], line
+    daemon.order("restart", "one", now=True)
 
 
 # --- blocks ---
