@@ -137,26 +137,46 @@ static bool is_one_of(const char *name, const char *const *names, unsigned count
 	return false;
 }
 
+/* Counts what is left of the services; *ret_open: one that is open again, by somebody else's order. */
+static unsigned tally_closing(struct tally *t, const json_t *document, const char *const *names,
+	unsigned count, char ret_open[TEXT_SHORT_BYTES])
+{
+	unsigned closing = 0;
+	const json_t *service;
+	size_t i;
+
+	*ret_open = '\0';
+	json_array_foreach(json_object_get(document, "services"), i, service) {
+		const char *state = text_string(service, "state", "");
+
+		if (!is_one_of(text_string(service, "name", ""), names, count))
+			continue;
+		closing += strcmp(state, "closed") != 0;
+		if (!strcmp(state, "open"))
+			text_cut(text_string(service, "name", "?"), TEXT_SHORT_BYTES - 1, ret_open);
+		tally_service(t, service, NULL);
+	}
+	return closing + t->workers;
+}
+
 int wait_until_closed(const struct command *c, const char *const *names, unsigned count)
 {
 	struct progress p = progress_on(c->out);
+	char open[TEXT_SHORT_BYTES];
 	json_t *document;
 	int status;
 
 	while ((document = ask_document_or_say(c, "status", NULL, &status))) {
 		struct tally t = {0};
-		unsigned open = 0;
-		const json_t *service;
-		size_t i;
+		unsigned left = tally_closing(&t, document, names, count, open);
 
-		json_array_foreach(json_object_get(document, "services"), i, service) {
-			if (!is_one_of(text_string(service, "name", ""), names, count))
-				continue;
-			open += strcmp(text_string(service, "state", ""), "closed") != 0;
-			tally_service(&t, service, NULL);
-		}
 		json_decref(document);
-		if (!open && !t.workers)
+		if (*open) {
+			progress_end(&p);
+			fprintf(c->err, "dispatcherctl: %s has been opened again\n", open);
+			return REQUEST_REFUSED;
+		}
+		if (!left)
 			break;
 		say_tally(&p, &t, 0);
 		ask_pause(LOOK_MS);

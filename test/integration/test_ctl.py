@@ -144,6 +144,42 @@ def test_restart_says_that_the_file_has_changed(daemon):
 
 # --- shutdown ---
 
+def test_shutdown_of_a_service_with_wait_leaves_the_others(daemon, number):
+    with clients.Held() as held:
+        held.open(number)
+        waiting = start_ctl(daemon, "shutdown", "one", "--wait")
+        daemon.wait_service(lambda one: one["state"] == "closing", "it closes", "one")
+        assert daemon.service("two")["state"] == "open"
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.5)
+    said, _ = waiting.communicate(timeout=20)
+    assert waiting.returncode == 0 and "1 workers left, 1 connections" in said, said
+    assert daemon.service("one")["state"] == "closed"
+    assert re.search(r"closed by uid=0 pid=\d+ at .*; until start", good(daemon.ctl("status")))
+    good(daemon.ctl("start", "one"))
+    clients.echo(number)
+
+
+def test_who_waits_for_a_close_is_told_that_it_was_opened_again(daemon, number):
+    with clients.Held() as held:
+        held.open(number)
+        waiting = start_ctl(daemon, "stop", "one", "--wait")
+        daemon.wait_service(lambda one: one["state"] == "closing", "it closes", "one")
+        good(daemon.ctl("start", "one"))
+        said, _ = waiting.communicate(timeout=20)
+    assert waiting.returncode == 1 and "one has been opened again" in said, said
+
+
+def test_disable_and_enable_of_several(daemon, number):
+    said = good(daemon.ctl("disable", "one", "two", "--wait"))
+    assert [line.split()[0].rstrip(":") for line in said.splitlines()[:2]] == ["one", "two"], said
+    assert good(daemon.ctl("status")).count("until enable") == 2
+    run = daemon.ctl("start", "one")
+    assert run.returncode == 1 and "enable" in run.stderr, run
+    good(daemon.ctl("enable", "one", "two"))
+    clients.echo(number)
+
+
 def test_shutdown_with_wait_returns_when_the_supervisor_has_gone(daemon, number):
     with clients.Held() as held:
         held.open(number)
