@@ -18,6 +18,8 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 		"A shutdown began; workers finish what they serve until the deadline."},
 	[EV_STOPPED] = {"dispatcher.stopped", LOG_LEVEL_INFO, "pid",
 		"Everything has ended; the supervisor exits."},
+	[EV_UPGRADED] = {"dispatcher.upgraded", LOG_LEVEL_NOTICE, "version from pid",
+		"The installed program took the place of the one that ran; version and from are theirs."},
 	[EV_CONFIG_ERROR] = {"config.error", LOG_LEVEL_ERROR, "text",
 		"The configuration cannot be used; text names file, line and remedy."},
 	[EV_CONFIG_WARNING] = {"config.warning", LOG_LEVEL_WARNING, "text",

@@ -10,6 +10,7 @@
 #include "dispatcher/supervisor/supervisor.h"
 #include "dispatcher/supervisor/thief.h"
 #include "dispatcher/supervisor/title.h"
+#include "dispatcher/supervisor/upgrade.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,8 +62,10 @@ static int be_acceptor(int argc, char **argv)
 static const struct role roles[] = {
 	{"acceptor", be_acceptor, true},
 	{"logger", logger_main, true},
+	{"probe", upgrade_probe, false},
 	{"reader", readstep_main, false},
 	{"recorder", recorder_main, false},
+	{"resume", upgrade_resume, false},
 	{"spawn", execstep_main, false},
 	{"thief", thief_main, false},
 };

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "config/settings.h"
 #include "dispatcher/supervisor/listening.h"
+#include "dispatcher/supervisor/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -227,4 +228,33 @@ void adopted_drop(struct adopted *a, enum adopted_origin origin)
 		else
 			at = &(*at)->next;
 	}
+}
+
+void adopted_save(const struct adopted *a, json_t *root)
+{
+	for (const struct entry *e = a->first; e; e = e->next) {
+		json_t *o;
+
+		if (e->origin != ADOPTED_LENT)
+			continue;
+		o = snapshot_add(root, "lent");
+		snapshot_put_fd(o, "socket_fd", e->fd);
+		snapshot_put_text(o, "name", e->name);
+	}
+}
+
+int adopted_restore(struct adopted *a, json_t *root)
+{
+	json_t *o;
+	int bad = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(root, "lent"), i, o) {
+		const char *name = snapshot_text(o, "name");
+		int fd = snapshot_fd(o, "socket_fd");
+
+		if (!bad && fd >= 0)
+			bad = adopted_add_consume(a, fd, ADOPTED_LENT, name ? name : "");
+	}
+	return bad;
 }

@@ -5,6 +5,7 @@
 
 #include "common/addr.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #define ADOPTED_NAME_BYTES 256
@@ -35,6 +36,10 @@ int adopted_take(struct adopted *a, const struct addr *addr, const char *path,
 /* Whether a socket that was found for another listener takes the clients of this address, too: an
  * IPv6 wildcard that IPv4 clients reach. */
 bool adopted_covers(const struct adopted *a, const struct addr *addr);
+
+/* Over an exec, and back: those that are lent. */
+void adopted_save(const struct adopted *a, json_t *root);
+int adopted_restore(struct adopted *a, json_t *root); /* 0 or -ENOMEM; then adopted_match */
 
 /* Closes those of this origin that nobody has taken. */
 void adopted_drop(struct adopted *a, enum adopted_origin origin);

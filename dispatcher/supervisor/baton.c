@@ -19,6 +19,7 @@
 #include "dispatcher/supervisor/backoff.h"
 #include "dispatcher/supervisor/bearer.h"
 #include "dispatcher/supervisor/reader.h"
+#include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/watch.h"
 
 #include <errno.h>
@@ -429,6 +430,38 @@ void baton_stop(struct baton *b, void (*stopped)(void *user), void *user)
 	bearer_signal(b->holder, SIGTERM);
 	timer_in(b->limit, STOP_LIMIT_MS);
 	look_whether_all_have_gone(b);
+}
+
+static void start_after_all(void *user)
+{
+	struct baton *b = user;
+
+	b->stopping = false;
+	baton_start(b);
+}
+
+void baton_go_on(struct baton *b)
+{
+	if (!b->stopping)
+		return;
+	b->stopped = start_after_all;
+	b->stopped_user = b;
+	look_whether_all_have_gone(b);
+}
+
+bool baton_is_steady(const struct baton *b)
+{
+	return b->phase == BATON_STEADY && !b->stopping;
+}
+
+void baton_save(const struct baton *b, json_t *root)
+{
+	snapshot_put(root, "acceptor_starts", b->starts);
+}
+
+void baton_restore(struct baton *b, json_t *root)
+{
+	b->starts = (uint32_t)snapshot_number(root, "acceptor_starts", 0);
 }
 
 /* --- life --- */

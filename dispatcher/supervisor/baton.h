@@ -6,6 +6,7 @@
 #include "dispatcher/link.h"
 #include "dispatcher/supervisor/outlet.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -58,5 +59,11 @@ struct baton_world *baton_world(struct baton *b);
 
 /* Ends the acceptor (TERM, 1 s later KILL) and starts none any more; calls when none is left. */
 void baton_stop(struct baton *b, void (*stopped)(void *user), void *user);
+void baton_go_on(struct baton *b); /* after all: starts one again, once none is left */
+bool baton_is_steady(const struct baton *b); /* none is being replaced */
+
+/* Over an exec, when none is left; and back. */
+void baton_save(const struct baton *b, json_t *root);
+void baton_restore(struct baton *b, json_t *root);
 
 #endif

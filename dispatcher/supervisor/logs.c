@@ -9,6 +9,8 @@
 #include "dispatcher/supervisor/backoff.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/launch.h"
+#include "dispatcher/supervisor/logsink.h"
+#include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/reader.h"
 #include "dispatcher/supervisor/watch.h"
 
@@ -21,7 +23,6 @@
 #include <sys/stat.h>
 
 #define STOP_LIMIT_MS 2000
-#define FILE_MODE 0640
 #define DETACHED_MAX 256 /* workers that may end while no logger runs before words are lost */
 #define SWEEP_MS 100
 
@@ -87,27 +88,13 @@ static int say_end(struct news *news, int fd)
 
 /* --- files --- */
 
-static int open_file(const char *path)
-{
-	OWNS_FD int fd = open(path,
-		O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-		FILE_MODE);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
-		return -EINVAL;
-	return base_steal_fd(&fd);
-}
-
 /* What cannot be opened goes to stderr, so that no line is lost by a full disk or a missing folder. */
 static void open_sink(struct sink *k)
 {
 	int fd = -1;
 
 	if (strcmp(k->name, "syslog") != 0 && strcmp(k->name, "stderr") != 0) {
-		fd = open_file(k->name);
+		fd = logsink_open(k->name);
 		if (fd < 0)
 			log_event(EV_CONFIG_WARNING, "text=\"LOGFILE %s: %s; lines go to stderr\"",
 				k->name, strerror(-fd));
@@ -367,6 +354,21 @@ void logs_stop(struct logs *logs, void (*stopped)(void *user), void *user)
 	timer_in(logs->timer, STOP_LIMIT_MS);
 }
 
+static void start_after_all(void *user)
+{
+	logs_start(user);
+}
+
+void logs_go_on(struct logs *logs)
+{
+	if (!logs->stopping) {
+		logs_start(logs);
+		return;
+	}
+	logs->stopped = start_after_all;
+	logs->user = logs;
+}
+
 /* --- sources --- */
 
 int logs_own_fd(const struct logs *logs)
@@ -503,8 +505,39 @@ static void copy_rest(int from)
 			return;
 }
 
+void logs_save(const struct logs *logs, json_t *root)
+{
+	snapshot_put_fd(root, "own_lines_fd", logs->own.fd);
+	snapshot_put_fd(root, "own_lines_in_fd", logs->own_out);
+	snapshot_put_fd(root, "acceptor_lines_fd", logs->acceptors.fd);
+	snapshot_put_fd(root, "acceptor_lines_in_fd", logs->acceptor_out);
+}
+
+static int add_saved(struct logs *logs, json_t *saved)
+{
+	logs->own.fd = snapshot_fd(saved, "own_lines_fd");
+	logs->own_out = snapshot_fd(saved, "own_lines_in_fd");
+	logs->acceptors.fd = snapshot_fd(saved, "acceptor_lines_fd");
+	logs->acceptor_out = snapshot_fd(saved, "acceptor_lines_in_fd");
+	if (logs->own.fd < 0 || logs->own_out < 0 || logs->acceptors.fd < 0 || logs->acceptor_out < 0)
+		return -EBADMSG;
+	logs_add(logs, &logs->own);
+	logs_add(logs, &logs->acceptors);
+	return 0;
+}
+
+static int add_pipes(struct logs *logs, json_t *saved)
+{
+	int bad;
+
+	if (saved)
+		return add_saved(logs, saved);
+	bad = add_own(logs, &logs->own, &logs->own_out);
+	return bad ? bad : add_own(logs, &logs->acceptors, &logs->acceptor_out);
+}
+
 int logs_new(struct uv_loop_s *loop, struct children *children, const struct reader_result *config,
-	struct logs **ret_logs)
+	json_t *saved, struct logs **ret_logs)
 {
 	static const struct outlet_ops ops = {.readable = on_readable, .broken = on_broken};
 	struct logs *logs = calloc(1, sizeof(*logs));
@@ -525,9 +558,7 @@ int logs_new(struct uv_loop_s *loop, struct children *children, const struct rea
 	if (!bad)
 		bad = make_sinks(logs);
 	if (!bad)
-		bad = add_own(logs, &logs->own, &logs->own_out);
-	if (!bad)
-		bad = add_own(logs, &logs->acceptors, &logs->acceptor_out);
+		bad = add_pipes(logs, saved);
 	if (bad)
 		logs_free(logs);
 	else

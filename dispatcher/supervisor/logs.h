@@ -6,6 +6,7 @@
 #include "dispatcher/supervisor/logproto.h"
 #include "dispatcher/supervisor/outlet.h"
 
+#include <jansson.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,9 +26,11 @@ struct log_source {
 	bool said;     /* the present logger has it */
 };
 
-/* Opens the files and makes the pipes of our own lines. 0 or -errno. */
+/* Opens the files and makes the pipes of our own lines, or takes them from the state that an image before
+ * this one has saved. 0 or -errno. */
 int logs_new(struct uv_loop_s *loop, struct children *children, const struct reader_result *config,
-	struct logs **ret_logs);
+	json_t *saved, struct logs **ret_logs);
+void logs_save(const struct logs *logs, json_t *root);
 void logs_start(struct logs *logs); /* starts the logger process, and again whenever it dies */
 int logs_own_fd(const struct logs *logs);      /* where the supervisor's lines go */
 int logs_acceptor_fd(const struct logs *logs); /* and the acceptor's: another pipe, as it may lie */
@@ -43,6 +46,7 @@ bool logs_tail(struct logs *logs, const struct log_source *source, int fd);
 
 /* Lets the logger copy what is left and end; calls when it is gone. */
 void logs_stop(struct logs *logs, void (*stopped)(void *user), void *user);
+void logs_go_on(struct logs *logs); /* after all: starts one again, once it is gone */
 struct logs *logs_free(struct logs *logs);
 
 #endif

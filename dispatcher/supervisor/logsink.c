@@ -5,12 +5,15 @@
 #include "common/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
+#define FILE_MODE 0640
 #define PATIENCE_MS 500
 #define SYSLOG_FACILITY 3 /* daemon */
 #define SYSLOG_BYTES 2048
@@ -115,4 +118,18 @@ void logsink_write(struct logsink *k, enum log_level level, const char *line, si
 		done = put_dropped(k) && put(k, line, len);
 	if (!done)
 		k->dropped++;
+}
+
+int logsink_open(const char *path)
+{
+	OWNS_FD int fd = open(path,
+		O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+		FILE_MODE);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+		return -EINVAL;
+	return base_steal_fd(&fd);
 }

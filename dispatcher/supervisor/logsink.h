@@ -15,6 +15,9 @@ struct logsink {
 	uint64_t dropped;
 };
 
+/* Opens a log file to append to, and makes it if need be. A descriptor or -errno. */
+int logsink_open(const char *path);
+
 void logsink_set_consume(struct logsink *k, enum log_sink_kind kind, bool shared, int fd);
 
 /* Writes one line, which ends in a newline. level is for syslog. */

@@ -150,6 +150,7 @@ static order_fn *const orders[] = {
 	[LINK_CLOSE] = sv_close,
 	[LINK_START] = sv_start,
 	[LINK_RENEW] = sv_renew,
+	[LINK_UPGRADE] = sv_upgrade,
 	[LINK_REOPEN] = order_reopen,
 	[LINK_RECORD] = order_record,
 };

@@ -305,3 +305,8 @@ bool records_kill(struct records *all, const struct records_subject *s)
 	}
 	return true;
 }
+
+bool records_under_way(const struct records *all)
+{
+	return all->head.next != &all->head;
+}

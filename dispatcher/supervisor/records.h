@@ -51,4 +51,7 @@ struct records *records_free(struct records *all); /* recorders under way end by
 /* Begins. False: the worker is being killed already. */
 bool records_kill(struct records *all, const struct records_subject *subject);
 
+/* Somebody is being recorded or killed. */
+bool records_under_way(const struct records *all);
+
 #endif

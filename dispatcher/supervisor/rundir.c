@@ -3,6 +3,7 @@
  * another file tries again. */
 #include "dispatcher/supervisor/rundir.h"
 #include "common/base.h"
+#include "dispatcher/supervisor/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,6 +110,33 @@ static int open_control(struct rundir *r, const struct access *access, const cha
 		mode, SETTINGS_NO_ID, access->gid, CONTROL_BACKLOG);
 }
 
+static void set_paths(struct rundir *r, const struct settings *s)
+{
+	const char *dir = settings_text(s, s->run_dir);
+
+	*r = (struct rundir){.lock = -1, .control.fd = -1};
+	r->control_path = settings_text(s, s->control_socket);
+	snprintf(r->lock_path, sizeof(r->lock_path), "%s/dispatcher.lock", dir);
+	snprintf(r->pid_path, sizeof(r->pid_path), "%s/dispatcher.pid", dir);
+}
+
+void rundir_save(const struct rundir *r, json_t *root)
+{
+	snapshot_put_fd(root, "lock_fd", r->lock);
+	snapshot_put_fd(root, "control_fd", r->control.fd);
+	snapshot_put(root, "control_dev", r->control.dev);
+	snapshot_put(root, "control_ino", r->control.ino);
+}
+
+void rundir_restore(struct rundir *r, const struct settings *s, json_t *root)
+{
+	set_paths(r, s);
+	r->lock = snapshot_fd(root, "lock_fd");
+	r->control.fd = snapshot_fd(root, "control_fd");
+	r->control.dev = snapshot_number(root, "control_dev", 0);
+	r->control.ino = snapshot_number(root, "control_ino", 0);
+}
+
 int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 	const char **ret_what)
 {
@@ -116,10 +144,7 @@ int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 	struct access access = access_of(s);
 	int answer;
 
-	*r = (struct rundir){.lock = -1, .control.fd = -1};
-	r->control_path = settings_text(s, s->control_socket);
-	snprintf(r->lock_path, sizeof(r->lock_path), "%s/dispatcher.lock", dir);
-	snprintf(r->pid_path, sizeof(r->pid_path), "%s/dispatcher.pid", dir);
+	set_paths(r, s);
 	*ret_what = dir;
 	if (strlen(dir) > RUNDIR_PATH_BYTES - 32)
 		return -ENAMETOOLONG;

@@ -5,6 +5,8 @@
 #include "config/settings.h"
 #include "dispatcher/supervisor/unixsock.h"
 
+#include <jansson.h>
+
 #define RUNDIR_PATH_BYTES 512
 
 struct rundir {
@@ -22,6 +24,9 @@ enum rundir_answer {
  * names the other's pid (0: unknown). 0, RUNDIR_TAKEN or -errno with *ret_what the path of the matter. */
 int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 	const char **ret_what);
+/* Over an exec, and back. */
+void rundir_save(const struct rundir *r, json_t *root);
+void rundir_restore(struct rundir *r, const struct settings *s, json_t *root);
 void rundir_close(struct rundir *r); /* removes what it made, except the directory */
 
 #endif

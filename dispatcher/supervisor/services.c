@@ -6,7 +6,7 @@
  *       |       |  ^       ^
  *       +-> FAILED-+-------+                   (FAILED -> CLOSED when nothing of it is left)
  */
-#include "dispatcher/supervisor/services.h"
+#include "dispatcher/supervisor/services_inner.h"
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -19,37 +19,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define RETRY_MS 5000
-
-struct service {
-	struct news news;
-	struct services *all;
-	const struct service_settings *settings;
-	const char *name;
-	uint32_t index;
-	enum link_service_state state;
-	struct binding *bindings; /* one for each listener of the settings */
-	uint32_t open_count;
-	uint32_t said; /* records of the present state that the acceptor has; 0: none */
-	bool listeners_said; /* and it has every listener, also from the state before */
-	uint32_t round; /* how often it was closed */
-	uint32_t tries; /* how often it was started while it was open */
-	bool drained, idle; /* as the acceptor has said of this round */
-	uint64_t deadline_ms;
-	struct timer *retry;
-	char why[LINK_TEXT_BYTES];
-};
-
-struct services {
-	struct uv_loop_s *loop;
-	const struct reader_result *config;
-	const struct closures *closures;
-	struct outlet *outlet;
-	struct adopted *adopted;
-	uint32_t count;
-	struct service **services;
-};
 
 static const unsigned may_follow[] = {
 	[LINK_CLOSED] = BIT(LINK_OPEN) | BIT(LINK_FAILED),

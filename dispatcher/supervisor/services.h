@@ -5,6 +5,7 @@
 #include "dispatcher/link.h"
 #include "dispatcher/supervisor/reader.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 
 struct adopted;
@@ -51,6 +52,10 @@ void services_drained(struct services *all, uint32_t service, uint32_t round); /
 void services_idle(struct services *all, uint32_t service, uint32_t round);
 bool services_is_idle(const struct services *all, uint32_t service); /* no worker of it is known */
 bool services_all_closed(const struct services *all);
+
+/* Over an exec: the states and listeners, and back, after services_new. */
+void services_save(const struct services *all, json_t *root);
+void services_restore(struct services *all, json_t *root);
 
 /* Tells the acceptor everything, or how one service is, again. */
 void services_announce(struct services *all);

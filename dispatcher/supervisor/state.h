@@ -7,6 +7,7 @@
 #include "dispatcher/supervisor/reader.h"
 #include "dispatcher/supervisor/rundir.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <sys/resource.h>
 #include <uv.h>
@@ -37,6 +38,8 @@ struct sv {
 	struct ops *ops;
 	struct images *images;
 	struct records *records;
+	struct upgrade *upgrade; /* NULL: none is under way */
+	uint64_t upgraded_wall_ms; /* 0: never */
 	enum sv_phase phase;
 	struct closures *closures;
 	struct sv_start *starts; /* of services whose old listeners are not given up yet */
@@ -48,6 +51,16 @@ struct sv {
 void sv_announce(void *user);
 int sv_make_records(struct sv *sv);
 void sv_order(void *user, const struct link_record *order); /* id 0: of a signal, text names it */
+
+/* supervisor.c: everything but what runs; saved: the state that another image left, or NULL */
+struct supervisor_options;
+int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_t *saved);
+int sv_make_ledger(struct sv *sv);
+int sv_serve(struct sv *sv); /* until it is told to stop, and frees everything; an enum supervisor_exit */
+
+/* upgrade.c */
+void sv_upgrade(struct sv *sv, const struct link_record *order);
+void sv_upgrade_cancel(struct sv *sv); /* if one is under way */
 
 /* renew.c */
 void sv_renew(struct sv *sv, const struct link_record *order);

@@ -120,6 +120,7 @@ void sv_drain(struct sv *sv, const char *by, uint64_t within_ms)
 
 	if (sv->phase != SV_RUNS)
 		return;
+	sv_upgrade_cancel(sv);
 	set_phase(sv, SV_DRAINS);
 	log_event(EV_STOPPING, "by=%s deadline_ms=%" PRIu64, by,
 		is_given ? within_ms : sv->config.settings->shutdown_ms);
@@ -134,6 +135,7 @@ void sv_kill(struct sv *sv, const char *by)
 {
 	if (sv->phase != SV_RUNS && sv->phase != SV_DRAINS)
 		return;
+	sv_upgrade_cancel(sv);
 	log_event(EV_STOPPING, "by=%s deadline_ms=0", by);
 	sv_cancel_starts(sv);
 	close_services(sv, true, SV_AS_CONFIGURED);

@@ -171,7 +171,7 @@ static struct ledger_need *ledger_needs(const struct settings *s)
 	return needs;
 }
 
-static int make_ledger(struct sv *sv)
+int sv_make_ledger(struct sv *sv)
 {
 	uint32_t services = sv->config.settings->services.count;
 	OWNS_MEM struct ledger_need *needs = ledger_needs(sv->config.settings);
@@ -292,14 +292,14 @@ static int make_thefts(struct sv *sv)
 	return thefts_new(&world, &sv->thefts);
 }
 
-static int make_parts(struct sv *sv, const struct supervisor_options *options)
+int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_t *saved)
 {
 	int bad = children_new(&sv->loop, &sv->children);
 
 	if (!bad)
-		bad = logs_new(&sv->loop, sv->children, &sv->config, &sv->logs);
-	if (!bad)
-		bad = make_ledger(sv);
+		bad = logs_new(&sv->loop, sv->children, &sv->config, saved, &sv->logs);
+	if (!bad && sv->ledger_fd < 0)
+		bad = sv_make_ledger(sv);
 	if (!bad)
 		bad = make_baton(sv, options);
 	if (!bad)
@@ -348,27 +348,36 @@ static void free_parts(struct sv *sv)
 	base_close(&sv->ledger_fd);
 }
 
+int sv_serve(struct sv *sv)
+{
+	uv_run(&sv->loop, UV_RUN_DEFAULT);
+	free_parts(sv);
+	rundir_close(&sv->rundir);
+	adopted_free(sv->adopted);
+	reader_result_free(&sv->config);
+	return SUPERVISOR_DONE;
+}
+
 static int run(struct sv *sv, const struct supervisor_options *options)
 {
 	char quoted[LOG_QUOTE_BYTES];
 	int bad = uv_loop_init(&sv->loop);
 
 	if (!bad)
-		bad = make_parts(sv, options);
+		bad = sv_make_parts(sv, options, NULL);
 	if (bad) {
 		fprintf(stderr, "dispatcher: cannot start: %s\n", strerror(-bad));
-	} else {
-		logs_start(sv->logs);
-		log_to(logs_own_fd(sv->logs));
-		log_event(EV_START, "version=%s pid=%d config=%s", VERSION, getpid(),
-			log_quote(settings_text(sv->config.settings, sv->config.settings->config_file), quoted));
-		adopted_match(sv->adopted, sv->config.settings);
-		services_open(sv->services);
-		baton_start(sv->baton);
-		uv_run(&sv->loop, UV_RUN_DEFAULT);
+		free_parts(sv);
+		return SUPERVISOR_FAILED;
 	}
-	free_parts(sv);
-	return bad ? SUPERVISOR_FAILED : SUPERVISOR_DONE;
+	logs_start(sv->logs);
+	log_to(logs_own_fd(sv->logs));
+	log_event(EV_START, "version=%s pid=%d config=%s", VERSION, getpid(),
+		log_quote(settings_text(sv->config.settings, sv->config.settings->config_file), quoted));
+	adopted_match(sv->adopted, sv->config.settings);
+	services_open(sv->services);
+	baton_start(sv->baton);
+	return sv_serve(sv);
 }
 
 int supervisor_main(const struct supervisor_options *options)
@@ -390,12 +399,10 @@ int supervisor_main(const struct supervisor_options *options)
 	}
 	log_set_debug(sv.config.settings->debug);
 	settle_process(&sv);
-	status = SUPERVISOR_FAILED;
-	if (!take_rundir(&sv)) {
-		status = run(&sv, options);
-		rundir_close(&sv.rundir);
-	}
+	if (!take_rundir(&sv) && run(&sv, options) == SUPERVISOR_DONE)
+		return SUPERVISOR_DONE;
+	rundir_close(&sv.rundir);
 	adopted_free(sv.adopted);
 	reader_result_free(&sv.config);
-	return status;
+	return SUPERVISOR_FAILED;
 }

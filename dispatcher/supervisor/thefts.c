@@ -14,6 +14,7 @@
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/outlet.h"
+#include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/reader.h"
 #include "dispatcher/supervisor/thief.h"
 #include "dispatcher/supervisor/watch.h"
@@ -327,4 +328,71 @@ struct thefts *thefts_free(struct thefts *all)
 	}
 	free(all);
 	return NULL;
+}
+
+/* --- over an exec --- */
+
+bool thefts_under_way(const struct thefts *all)
+{
+	for (const struct theft *t = all->first; t; t = t->next)
+		if (t->state == THEFT_WAITS || t->state == THEFT_RUNS)
+			return true;
+	return false;
+}
+
+static void save_theft(const struct theft *t, json_t *o)
+{
+	snapshot_put(o, "service", t->service);
+	snapshot_put(o, "slot", t->slot);
+	snapshot_put(o, "serial", t->serial);
+	snapshot_put(o, "result", t->result);
+	snapshot_put_fd(o, "loot_fd", t->loot_fd);
+	for (uint32_t i = 0; i < t->target_count; i++) {
+		json_t *target = snapshot_add(o, "targets");
+
+		snapshot_put(target, "slot", t->targets[i].slot);
+		snapshot_put(target, "room", t->targets[i].room);
+	}
+}
+
+void thefts_save(const struct thefts *all, json_t *root)
+{
+	for (const struct theft *t = all->first; t; t = t->next)
+		if (t->state == THEFT_ENDED)
+			save_theft(t, snapshot_add(root, "thefts"));
+}
+
+static int restore_theft(struct thefts *all, json_t *o)
+{
+	struct theft *t = theft_of(all, (uint32_t)snapshot_number(o, "service", 0),
+		(uint32_t)snapshot_number(o, "slot", 0));
+	json_t *target;
+	size_t i;
+
+	if (!t)
+		return -ENOMEM;
+	t->serial = (uint32_t)snapshot_number(o, "serial", 0);
+	t->result = (enum link_theft)snapshot_number(o, "result", LINK_THEFT_FAILED);
+	t->loot_fd = snapshot_fd(o, "loot_fd");
+	json_array_foreach(json_object_get(o, "targets"), i, target) {
+		if (i == LINK_TARGETS)
+			break;
+		t->targets[t->target_count++] = (struct link_target){
+			.slot = (uint32_t)snapshot_number(target, "slot", 0),
+			.room = (uint32_t)snapshot_number(target, "room", 0)};
+	}
+	t->state = THEFT_ENDED;
+	return 0;
+}
+
+int thefts_restore(struct thefts *all, json_t *root)
+{
+	json_t *theft;
+	int bad = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(root, "thefts"), i, theft)
+		if (!bad)
+			bad = restore_theft(all, theft);
+	return bad;
 }

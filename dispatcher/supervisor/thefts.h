@@ -4,6 +4,9 @@
 
 #include "dispatcher/link.h"
 
+#include <jansson.h>
+#include <stdbool.h>
+
 struct children;
 struct outlet;
 struct reader_result;
@@ -30,6 +33,11 @@ void thefts_seen(struct thefts *all, uint32_t service, uint32_t slot);
 
 /* The services have other numbers: map has for each new one the old, LEDGER_NONE where there was none. */
 void thefts_adopt(struct thefts *all, const uint32_t *map, uint32_t services);
+
+/* Over an exec, when none is under way: what has ended and was not seen, and back. 0 or -ENOMEM. */
+bool thefts_under_way(const struct thefts *all);
+void thefts_save(const struct thefts *all, json_t *root);
+int thefts_restore(struct thefts *all, json_t *root);
 
 /* Tells the acceptor everything again. */
 void thefts_announce(struct thefts *all);

@@ -7,6 +7,7 @@
 #include "dispatcher/link.h"
 #include "dispatcher/supervisor/birth.h"
 #include "dispatcher/supervisor/child.h"
+#include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/spec.h"
 #include "dispatcher/supervisor/watch.h"
 
@@ -351,4 +352,95 @@ struct worker *worker_free(struct worker *w)
 	free(w->image);
 	free(w);
 	return NULL;
+}
+
+/* --- over an exec --- */
+
+static const struct {
+	const char *key;
+	size_t at;
+} parts_fields[] = {
+	{"channel_fd", offsetof(struct parts, channel)},
+	{"channel_worker_fd", offsetof(struct parts, channel_worker)},
+	{"page_fd", offsetof(struct parts, page)},
+	{"bell_fd", offsetof(struct parts, bell)},
+	{"doorbell_fd", offsetof(struct parts, doorbell)},
+	{"log_fd", offsetof(struct parts, log)},
+};
+
+static int *part_at(const struct parts *parts, size_t at)
+{
+	return (int *)((char *)parts + at);
+}
+
+void worker_save(const struct worker *w, json_t *o)
+{
+	snapshot_put_text(o, "name", w->log.label);
+	snapshot_put(o, "serial", w->serial);
+	snapshot_put(o, "state", w->state);
+	snapshot_put(o, "killed", w->killed);
+	snapshot_put(o, "stale", w->stale.why);
+	snapshot_put(o, "stale_drain_ms", w->stale.drain_ms);
+	snapshot_put(o, "stale_since_ms", w->stale.since_ms);
+	snapshot_put(o, "stale_since_wall_ms", w->stale.since_wall_ms);
+	snapshot_put(o, "pid", (uint64_t)w->pid);
+	snapshot_put(o, "status", (uint64_t)w->status);
+	snapshot_put(o, "error", (uint64_t)w->error);
+	snapshot_put(o, "created_ms", w->created_ms);
+	snapshot_put(o, "created_wall_ms", w->created_wall_ms);
+	snapshot_put(o, "ring_len", w->ring_len);
+	snapshot_put_text(o, "image", w->image);
+	snapshot_put_fd(o, "birth_fd", w->birth_fd);
+	for (size_t i = 0; i < ARRAY_LEN(parts_fields); i++)
+		snapshot_put_fd(o, parts_fields[i].key, *part_at(&w->parts, parts_fields[i].at));
+}
+
+/* One that died meanwhile was not reaped: its pid is its own, and its end is told as any other. */
+static int watch_again(struct worker *w)
+{
+	const struct worker_world *world = w->world;
+	int bad = worker_lives(w) ? child_watch(world->children, w->pid, on_child, w, &w->child) : 0;
+
+	if (!bad && w->state == WORKER_BORN)
+		bad = watch_new(world->loop, w->birth_fd, WATCH_READ, on_birth, w, &w->birth);
+	return bad;
+}
+
+static void restore_facts(struct worker *w, const json_t *o)
+{
+	const char *name = snapshot_text(o, "name"), *image = snapshot_text(o, "image");
+
+	snprintf(w->log.label, sizeof(w->log.label), "%s", name ? name : "");
+	w->state = (enum worker_state)snapshot_number(o, "state", WORKER_EXITED);
+	w->killed = snapshot_number(o, "killed", 0);
+	w->stale = (struct worker_stale){.why = (enum link_stale)snapshot_number(o, "stale", LINK_STALE_NOT),
+		.drain_ms = snapshot_number(o, "stale_drain_ms", UINT64_MAX),
+		.since_ms = snapshot_number(o, "stale_since_ms", 0),
+		.since_wall_ms = snapshot_number(o, "stale_since_wall_ms", 0)};
+	w->pid = (pid_t)snapshot_number(o, "pid", 0);
+	w->status = (int)snapshot_number(o, "status", 0);
+	w->error = (int)snapshot_number(o, "error", 0);
+	w->created_ms = snapshot_number(o, "created_ms", 0);
+	w->created_wall_ms = snapshot_number(o, "created_wall_ms", 0);
+	w->ring_len = (uint32_t)snapshot_number(o, "ring_len", 0);
+	w->image = strdup(image ? image : "");
+}
+
+struct worker *worker_restore(const struct worker_world *world, json_t *o, uint32_t service, uint32_t slot)
+{
+	struct worker *w = NULL;
+
+	if (worker_new(world, service, slot, (uint32_t)snapshot_number(o, "serial", 0), &w))
+		return NULL;
+	restore_facts(w, o);
+	w->birth_fd = snapshot_fd(o, "birth_fd");
+	for (size_t i = 0; i < ARRAY_LEN(parts_fields); i++)
+		*part_at(&w->parts, parts_fields[i].at) = snapshot_fd(o, parts_fields[i].key);
+	return w->image && !watch_again(w) ? w : worker_free(w);
+}
+
+void worker_log_to(struct worker *w, uint32_t sink)
+{
+	if (w->parts.log >= 0)
+		add_log(w, sink);
 }

@@ -8,6 +8,7 @@
 #include "dispatcher/supervisor/outlet.h"
 #include "dispatcher/supervisor/parts.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -82,6 +83,11 @@ void worker_move(struct worker *w, const struct worker_world *world, uint32_t se
 void worker_start(struct worker *w, const struct settings *s, const struct service_settings *svc,
 	uint32_t sink);
 void worker_refuse(struct worker *w, int error);
+
+/* Over an exec, and back: which process it is, its state and its descriptors. NULL: no memory. */
+void worker_save(const struct worker *w, json_t *o);
+struct worker *worker_restore(const struct worker_world *world, json_t *o, uint32_t service, uint32_t slot);
+void worker_log_to(struct worker *w, uint32_t sink); /* after worker_restore: copy what it says */
 
 void worker_signal(struct worker *w, int number); /* TERM, ABRT: the process; KILL: its group */
 /* It shall be replaced, since since_ms (monotonic); the acceptor is told, and carries it out. Of several

@@ -75,6 +75,11 @@ const struct worker_world *workers_shared(const struct workers *all);
  * caller's. */
 bool workers_place(struct workers *all, uint32_t service, struct worker *w);
 
+/* Over an exec, and back, after workers_new: everybody but who waits to be started. 0, -ENOMEM, or
+ * -EBADMSG: somebody has no place. */
+void workers_save(const struct workers *all, json_t *root);
+int workers_restore(struct workers *all, json_t *root);
+
 /* Tells the acceptor everything again, after it forgot every order that is not carried out. */
 void workers_announce(struct workers *all);
 

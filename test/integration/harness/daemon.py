@@ -28,6 +28,7 @@ class Daemon:
 
     def __init__(self, stage, directory, *sections, defaults="", own="", environment=None):
         self.stage, self.directory = stage, directory
+        self.program = stage.program("dispatcher")
         self.config_path = directory / "dispatcher.cnf"
         self.log_path = directory / "output"
         self.control_path = directory / "run" / "control.sock"
@@ -56,7 +57,7 @@ class Daemon:
         environment = dict(os.environ, **self.environment)
         with open(self.log_path, "ab") as output:
             self.process = subprocess.Popen(
-                [*self.prefix, self.stage.program("dispatcher"), "-c", self.config_path],
+                [*self.prefix, self.program, "-c", self.config_path],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                 env=environment, pass_fds=self.pass_fds,
                 cwd=self.directory, user=self.user, group=self.user,
