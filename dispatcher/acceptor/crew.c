@@ -93,8 +93,11 @@ void crew_stale(struct service *svc, const struct link_record *r, uint64_t now_m
 		return;
 	s->stale = (struct slot_stale){
 		(enum link_stale)r->number, r->deadline_ms, r->created_ms};
-	if (svc->active && svc->pool && !s->exited)
-		tell_pool(svc, s, now_ms);
+	if (!svc->active || !svc->pool || s->exited)
+		return;
+	if (s->stale.why == LINK_STALE_RESTARTED) /* perhaps she has mended what could not start */
+		pool_try_now(svc->pool, now_ms);
+	tell_pool(svc, s, now_ms);
 }
 
 void crew_image(struct service *svc, const struct link_record *r)

@@ -267,6 +267,7 @@ def test_a_program_that_cannot_start_any_more_takes_nobodys_place(run_daemon, di
         (directory / "fixed").write_bytes(whole)
         (directory / "fixed").chmod(0o755)
         os.rename(directory / "fixed", image)
+        restart(daemon)
         wait_replaced(daemon, old)
         clients.echo_on(held.socks[0])
         assert load.stop()["failed"] == {}
