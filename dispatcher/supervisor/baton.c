@@ -457,11 +457,21 @@ bool baton_is_steady(const struct baton *b)
 void baton_save(const struct baton *b, json_t *root)
 {
 	snapshot_put(root, "acceptor_starts", b->starts);
+	snapshot_put_fd(root, "park_in_fd", b->park[0]);
+	snapshot_put_fd(root, "park_out_fd", b->park[1]);
 }
 
 void baton_restore(struct baton *b, json_t *root)
 {
+	int in = snapshot_fd(root, "park_in_fd"), out = snapshot_fd(root, "park_out_fd");
+
 	b->starts = (uint32_t)snapshot_number(root, "acceptor_starts", 0);
+	if (in < 0 || out < 0)
+		return;
+	base_close(&b->park[0]);
+	base_close(&b->park[1]);
+	b->park[0] = in;
+	b->park[1] = out;
 }
 
 /* --- life --- */

@@ -1,7 +1,6 @@
 """The supervisor becomes the installed binary: nobody notices, or nothing has happened."""
 
 import os
-import re
 import shutil
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from harness import clients, processes
 from harness.daemon import service
 from harness.load import Load
-from harness.processes import wait_until
 
 pytestmark = pytest.mark.sanitized
 
@@ -39,23 +37,123 @@ def echo(number, **options):
                    **dict(dict(MIN_PROCS=2, MAX_PROCS=4, MAX_LIFE_CONNS=0), **options))
 
 
-def test_an_upgrade_to_the_same_program_cuts_and_refuses_nobody(installed, port, stage):
-    number = port()
-    daemon = installed(echo(number))
+def use_and_change(daemon, number, change, held=20):
+    """Runs change() under load, with connections held; nobody may fail, the supervisor stays."""
     before = daemon.status()["dispatcher"]
-    with clients.Held() as held:
-        socks = [held.open(number) for _ in range(20)]
+    handed = daemon.service()["handed"]
+    with clients.Held() as open_ones:
+        socks = [open_ones.open(number) for _ in range(held)]
         with Load(number, 4) as load:
-            install(daemon, stage.program("dispatcher"))
-            result = daemon.order("upgrade")
-            wait_until(lambda: daemon.acceptor_pid() != before["acceptor_pid"], "a new acceptor")
+            daemon.wait_service(lambda one: one["handed"] > handed + held + 100, "under load")
+            result = change()
+            so_far = daemon.service()["handed"]
+            daemon.wait_service(lambda one: one["handed"] > so_far + 100, "still under load")
             figures = load.stop()
         for sock in socks:
             clients.echo_on(sock)
     assert figures["failed"] == {} and figures["ok"] > 0, figures
-    assert re.search("took the place", result["text"]), result
     assert daemon.process.poll() is None
-    after = daemon.status()["dispatcher"]
-    assert after["supervisor_pid"] == before["supervisor_pid"]
+    assert daemon.status()["dispatcher"]["supervisor_pid"] == before["supervisor_pid"]
     one = daemon.wait_service(lambda one: one["connections"] == 0, "all have left")
-    assert one["handed"] == one["done"] == figures["ok"] + 20, (one, figures)
+    assert one["handed"] == one["done"] + one["lost"] == handed + figures["ok"] + held, (one, figures)
+    assert one["lost"] == 0
+    return result, figures
+
+
+def upgrade_to(daemon, program, expect=0):
+    """Installs it and orders the upgrade; a new acceptor accepts when this returns."""
+    starts = len(daemon.events("acceptor.start"))
+    if program:
+        install(daemon, program)
+    result = daemon.order("upgrade", expect=expect)
+    if not expect:
+        daemon.wait_event("acceptor.start", count=starts + 1)
+    return result
+
+
+def test_an_upgrade_to_the_same_program_cuts_and_refuses_nobody(installed, port, stage, rounds):
+    number = port()
+    daemon = installed(echo(number))
+    workers = {w["id"]: w["pid"] for w in daemon.workers()}
+    for _ in range(rounds(2)):
+        result, figures = use_and_change(
+            daemon, number, lambda: upgrade_to(daemon, stage.program("dispatcher")))
+        assert "took the place" in result["text"], result
+        print(f"longest {figures['longest_ms']} ms of {figures['ok']} clients")
+    assert workers.items() <= {w["id"]: w["pid"] for w in daemon.workers()}.items()
+    assert len(daemon.events("dispatcher.upgraded")) == rounds(2)
+
+
+def truncated(stage, path):
+    path.write_bytes(stage.program("dispatcher").read_bytes()[:20000])
+
+
+def another(name):
+    return lambda stage, path: shutil.copy(name, path)
+
+
+def a_script_that_says_it_is_fit(stage, path):
+    path.write_text("#!/bin/sh\necho it knows nothing; exit 3\n")
+
+
+def nothing_executable(stage, path):
+    path.write_text("no program\n")
+
+
+BROKEN = {"truncated": truncated, "false": another("/bin/false"), "true": another("/bin/true"),
+          "script": a_script_that_says_it_is_fit, "text": nothing_executable}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_program_that_is_not_fit_changes_nothing(installed, port, stage, directory, how):
+    number, bad = port(), directory / "bad"
+    daemon = installed(echo(number))
+    BROKEN[how](stage, bad)
+    acceptor = daemon.acceptor_pid()
+    result, _ = use_and_change(daemon, number, lambda: upgrade_to(daemon, bad, expect=1))
+    assert "the present program goes on" in result["text"], result
+    assert daemon.acceptor_pid() == acceptor
+    upgrade_to(daemon, stage.program("dispatcher"))
+    clients.echo(number)
+
+
+def test_a_program_that_is_gone_changes_nothing(installed, port):
+    number = port()
+    daemon = installed(echo(number))
+    os.unlink(daemon.program)
+    result = daemon.order("upgrade", expect=1)
+    assert "No such file" in result["text"] and str(daemon.program) in result["text"], result
+    clients.echo(number)
+
+
+def test_what_was_closed_stays_closed_and_what_failed_is_tried_again(installed, port, stage):
+    one, other, third = port(), port(), port()
+    daemon = installed(echo(one), service("closed", other, IMAGE="dispatcher-echo"),
+                       service("disabled", third, IMAGE="dispatcher-echo"))
+    daemon.order("shutdown", "closed")
+    daemon.order("disable", "disabled")
+    before = [(s["name"], s["state"], s.get("closed_by")) for s in daemon.status()["services"]]
+    upgrade_to(daemon, stage.program("dispatcher"))
+    after = [(s["name"], s["state"], s.get("closed_by")) for s in daemon.status()["services"]]
+    assert before == after
+    daemon.order("start", "closed")
+    daemon.order("enable", "disabled")
+    clients.echo(other)
+    clients.echo(third)
+
+
+def test_operations_and_log_go_on_over_an_upgrade(installed, port, stage):
+    number = port()
+    daemon = installed(service("talker", number, IMAGE="dispatcher-exec",
+                               COMMAND="/bin/sh -c 'echo words >&2; cat'", MIN_PROCS=1, MAX_PROCS=1))
+    earlier = daemon.begin("reopen")
+    daemon.wait_result(earlier)
+    upgrade_to(daemon, stage.program("dispatcher"))
+    assert daemon.wait_result(earlier)["verb"] == "reopen"
+    clients.echo(number)
+    daemon.wait_event("worker.output", "worker=talker/1 ", "words")
+    pid = daemon.workers()[0]["pid"]
+    os.kill(pid, 9)
+    daemon.wait_event("worker.exit", "worker=talker/1 ", "signal:KILL")
+    clients.echo(number)
+    assert not processes.zombies(daemon.supervisor_pid)
