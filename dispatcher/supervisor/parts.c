@@ -57,6 +57,21 @@ static int make_pipe(int *ret_in, int *ret_out, int flags)
 	return 0;
 }
 
+/* Who prints has a reading end, too: when supervisor and logger are both killed it must not die of
+ * SIGPIPE. What nobody reads any more then fills the pipe. */
+static void keep_readable(int *out)
+{
+	char path[40];
+	int both;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", *out);
+	both = open(path, O_RDWR | O_CLOEXEC);
+	if (both < 0)
+		return;
+	base_close(out);
+	*out = both;
+}
+
 int parts_make(struct parts *p, uint32_t ring_len)
 {
 	int bad;
@@ -75,6 +90,8 @@ int parts_make(struct parts *p, uint32_t ring_len)
 		bad = make_pipe(&p->log, &p->log_out, 0);
 	if (!bad && fcntl(p->log, F_SETFL, O_NONBLOCK) < 0)
 		bad = -errno;
+	if (!bad)
+		keep_readable(&p->log_out);
 	if (bad)
 		parts_close(p);
 	return bad;
