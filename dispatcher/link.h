@@ -35,6 +35,8 @@ enum link_type {
 			 * you are fit, else exit; then wait */
 	LINK_PARK,	/* fds: the ends of a channel, for writing and for reading: what an acceptor had in
 			 * hand when it ended, for the next; before LINK_GO */
+	LINK_LEASE,	/* number 1: a former acceptor still has a right to the listeners: lose me, and you
+			 * retire; 0: all is yours */
 	LINK_RESULT,	/* operation `id` has ended; number: 0 done, 1 refused or failed; text: of the verb;
 			 * fd: what to tell the operator, in sealed memory */
 	LINK_IMAGE,	/* number 1: the worker `serial` of slot was started from another file than its

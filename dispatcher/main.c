@@ -1,10 +1,11 @@
 /* The daemon's command line. The same image is executed again for every other process of the dispatcher
- * (acceptor, exec step, reader, thief, logger), each a role that is no option for people. */
+ * (acceptor, exec step, reader, thief, logger, heir), each a role that is no option for people. */
 #include "common/base.h"
 #include "config/verify.h"
 #include "dispatcher/acceptor/acceptor.h"
 #include "dispatcher/supervisor/logger.h"
 #include "dispatcher/supervisor/execstep.h"
+#include "dispatcher/supervisor/heir.h"
 #include "dispatcher/supervisor/readstep.h"
 #include "dispatcher/supervisor/recorder.h"
 #include "dispatcher/supervisor/supervisor.h"
@@ -61,6 +62,7 @@ static int be_acceptor(int argc, char **argv)
 
 static const struct role roles[] = {
 	{"acceptor", be_acceptor, true},
+	{"heir", heir_main, true},
 	{"logger", logger_main, true},
 	{"probe", upgrade_probe, false},
 	{"reader", readstep_main, false},

@@ -12,6 +12,7 @@
 #include "dispatcher/acceptor/control.h"
 #include "dispatcher/acceptor/crew.h"
 #include "dispatcher/acceptor/keeper.h"
+#include "dispatcher/acceptor/lease.h"
 #include "dispatcher/acceptor/opening.h"
 #include "dispatcher/acceptor/pump.h"
 #include "dispatcher/acceptor/rescue.h"
@@ -71,6 +72,7 @@ static void service_changed(struct service *svc)
 		schedule(a, due_ms);
 	if (svc->busy && !uv_is_active((uv_handle_t *)&a->tick_timer))
 		uv_timer_start(&a->tick_timer, on_tick, TICK_MS, 0);
+	lease_look(a);
 }
 
 static const struct service_ops service_ops = {.changed = service_changed};
@@ -317,6 +319,10 @@ static void on_record(void *user, const struct link_record *r, int *fds, unsigne
 	case LINK_LISTENER:
 		service_record(a, r, fds, count);
 		break;
+	case LINK_LEASE:
+		drop(fds, count);
+		a->borrows = r->number;
+		break;
 	case LINK_RESULT:
 		if (count > 1)
 			drop(fds + 1, count - 1);
@@ -332,14 +338,16 @@ static void on_gone(void *user)
 {
 	struct acceptor *a = user;
 
+	log_event(EV_SUPERVISOR_GONE, "pid=%d", a->supervisor_pid);
 	a->orphaned_wall_ms = clock_wall_ms();
-	log_event(EV_INTERNAL, "where=link why=supervisor_gone");
 	if (!a->going) {
 		uv_stop(&a->loop);
 		return;
 	}
 	for (uint32_t i = 0; i < a->service_count; i++)
 		pump_orphaned(&a->services[i], clock_mono_ms());
+	if (a->borrows)
+		lease_retire(a);
 }
 
 static const struct uplink_ops uplink_ops = {.record = on_record, .gone = on_gone};

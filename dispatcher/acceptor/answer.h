@@ -20,6 +20,8 @@ struct answer {
 	bool is_last; /* the acceptor ends behind this answer */
 	/* Writes more of the body; false: that was the end. NULL: there is no more. */
 	bool (*more)(struct answer *an, FILE *out);
+	/* Called behind the last piece; the connection ends here, unless this duplicates it. NULL: not. */
+	void (*then)(struct acceptor *a, int connection);
 	struct acceptor *acceptor;
 	const struct service *only; /* what the body is about; NULL: everything */
 	uint32_t only_serial;	    /* 0: every worker */

@@ -289,8 +289,11 @@ static void write_answer(struct client *c)
 		has_moved(c);
 		uv_timer_start(&c->timer, on_deadline, SILENCE_MS, 0);
 	}
-	if (clock_mono_ms() > c->until_ms || !answer_next(an))
-		client_close(c);
+	if (clock_mono_ms() <= c->until_ms && answer_next(an))
+		return;
+	if (an->then)
+		an->then(c->control->acceptor, c->fd);
+	client_close(c);
 }
 
 /* --- the request --- */

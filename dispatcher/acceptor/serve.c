@@ -26,7 +26,7 @@ static bool may_serve(const struct service *svc)
 
 static void poll_listeners(struct service *svc)
 {
-	bool wanted = may_serve(svc) && !svc->held && !svc->stash.count;
+	bool wanted = may_serve(svc) && !svc->lent && !svc->held && !svc->stash.count;
 
 	for (uint32_t i = 0; i < svc->listener_count; i++)
 		listener_poll(&svc->listeners[i], wanted);
@@ -334,7 +334,7 @@ static void release(struct service *svc, uint64_t now_ms)
 
 static bool is_open(const struct service *svc)
 {
-	return may_serve(svc) && !svc->held && !svc->stash.count;
+	return may_serve(svc) && !svc->lent && !svc->held && !svc->stash.count;
 }
 
 /* After serving: tell the pool who still waits; pause when nobody has room for them. */

@@ -94,6 +94,7 @@ struct service {
 
 	uint32_t waiting; /* clients in the backlogs when last looked */
 	bool held, hold_logged, drained, idle_told;
+	bool lent; /* the listeners are with the next dispatcher: nobody is accepted */
 	uint64_t hold_logged_ms, starved_logged_ms;
 	uint64_t starved_until_ms, retry_ms; /* 0: not */
 	uint64_t close_deadline_ms, drain_from_ms, drain_until_ms, drain_checked_ms;

@@ -7,6 +7,7 @@
 #include "dispatcher/acceptor/service.h"
 
 struct control;
+struct lease;
 
 struct acceptor {
 	uv_loop_t loop;
@@ -27,6 +28,9 @@ struct acceptor {
 	uv_timer_t due_timer, tick_timer;
 	uint64_t due_ms, handed_at_tick;
 	bool sandboxed, going;
+	bool borrows;		   /* the listeners are a former acceptor's until the supervisor says so */
+	struct lease *lease;	   /* the next dispatcher takes over; NULL: none does */
+	bool retires;		   /* it has taken over */
 	uv_signal_t on_term;
 };
 

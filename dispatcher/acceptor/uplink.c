@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 
 #define MOST_FDS 5   /* LINK_HELLO brings as many */
@@ -245,6 +246,13 @@ int uplink_size(struct uplink *u, uint32_t services)
 		return -ENOMEM;
 	u->service_count = services;
 	return 0;
+}
+
+bool uplink_has_hung_up(const struct uplink *u)
+{
+	struct pollfd p = {.fd = u->fd};
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
 }
 
 int uplink_slots(struct uplink *u, uint32_t service, uint32_t slots)

@@ -56,6 +56,9 @@ int uplink_init(struct uplink *u, uv_loop_t *loop, const struct uplink_ops *ops,
 int uplink_size(struct uplink *u, uint32_t services);
 int uplink_slots(struct uplink *u, uint32_t service, uint32_t slots);
 
+/* The supervisor has died, whether or not it has been noticed yet. */
+bool uplink_has_hung_up(const struct uplink *u);
+
 /* Orders; none blocks or fails: without a supervisor they are void. */
 void uplink_prepared(struct uplink *u);
 void uplink_up(struct uplink *u);

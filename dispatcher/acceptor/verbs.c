@@ -9,8 +9,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/parse.h"
+#include "dispatcher/acceptor/lease.h"
 #include "dispatcher/acceptor/state.h"
 #include "dispatcher/acceptor/status.h"
+#include "dispatcher/takeover.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -365,6 +367,21 @@ static void do_unblock(const struct request *q, struct answer *an)
 		say_block(q, an, &block);
 }
 
+/* --- to be succeeded --- */
+
+static void do_takeover(const struct request *q, struct answer *an)
+{
+	const char *refusal = lease_refusal(q->acceptor, q->who->uid);
+
+	if (refusal) {
+		refuse(an, ANSWER_REFUSED, "%s", refusal);
+		return;
+	}
+	log_event(EV_CONTROL, "verb=%s uid=%u pid=%d", q->verb, q->who->uid, q->who->pid);
+	answer_head(an, ANSWER_DONE, NULL, NULL);
+	an->then = lease_begin;
+}
+
 /* --- the table --- */
 
 static const struct verb {
@@ -390,6 +407,7 @@ static const struct verb {
 	{"reopen", ROLE_ADMIN, 0, 0, OPTION_ID, OPTION_ID, do_reopen},
 	{"block", ROLE_ADMIN, 1, 1, OPTION_FOR, 0, do_block},
 	{"unblock", ROLE_ADMIN, 1, 1, 0, 0, do_unblock},
+	{TAKEOVER_VERB, ROLE_ADMIN, 0, 0, 0, 0, do_takeover},
 };
 
 static const struct verb *find_verb(const char *name)

@@ -338,7 +338,9 @@ static void show_alarms(const json_t *d, FILE *out)
 	json_array_foreach (json_object_get(d, "not_enforced"), i, text)
 		note(out, "! NOT ENFORCED ", "%s", json_string_value(text) ? json_string_value(text) : "?");
 	if (!text_number(d, "supervisor_pid"))
-		note(out, "! ", "The supervisor is gone since %s: no worker can be started any more.",
+		note(out, "! ",
+			"The supervisor is gone since %s: no worker can be started any more; "
+			"start the dispatcher again.",
 			text_time(text_string(d, "supervisor_gone", "?"), time));
 	show_last_reload(json_object_get(d, "last_reload"), out);
 	if (json_is_true(json_object_get(d, "config_changed_on_disk")))

@@ -158,7 +158,7 @@ static void tell(const struct entry *e)
 	log_quote(e->listens ? text : "no listening stream socket", quoted);
 	if (e->matched)
 		log_event(EV_LISTENER_ADOPTED, "listener=%s from=%s", quoted, from);
-	else
+	else if (e->origin == ADOPTED_LENT) /* one that was left was lent to us anew */
 		log_event(EV_LISTENER_UNUSED, "listener=%s from=%s fd_name=%s", quoted, from,
 			log_quote(e->name, name));
 }

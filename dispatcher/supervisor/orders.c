@@ -17,7 +17,7 @@ typedef void order_fn(struct sv *sv, const struct link_record *order);
 
 static void order_up(struct sv *sv, const struct link_record *order)
 {
-	/* noted where the acceptor is kept (baton.c) */
+	sv_accepts(sv);
 }
 
 static void order_run(struct sv *sv, const struct link_record *order)
@@ -198,6 +198,7 @@ void sv_announce(void *user)
 {
 	struct sv *sv = user;
 
+	sv_announce_lease(sv);
 	services_announce(sv->services);
 	workers_announce(sv->workers);
 	thefts_announce(sv->thefts);

@@ -3,12 +3,15 @@
  * another file tries again. */
 #include "dispatcher/supervisor/rundir.h"
 #include "common/base.h"
+#include "common/log.h"
 #include "dispatcher/supervisor/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #define CONTROL_BACKLOG 64
 
@@ -98,6 +101,33 @@ static int write_pid_file(const struct rundir *r)
 	return fd < 0 ? -errno : write_pid(fd);
 }
 
+/* The credentials are those of who called listen(), a supervisor, whoever serves the socket now. */
+static bool is_ours(int fd)
+{
+	struct ucred maker;
+	socklen_t len = sizeof(maker);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &maker, &len) < 0)
+		return false;
+	if (maker.uid == geteuid())
+		return true;
+	log_event(EV_TAKEOVER_FAILED, "why=\"the control socket was made by user %u\"", maker.uid);
+	return false;
+}
+
+static int connect_former(const char *path)
+{
+	OWNS_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+	if (fd < 0 || strlen(path) >= sizeof(sa.sun_path))
+		return -1;
+	strcpy(sa.sun_path, path);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || !is_ours(fd))
+		return -1;
+	return base_steal_fd(&fd);
+}
+
 /* Within RUN_DIR, whose lock we hold, a socket that is still served belongs to an acceptor that lost
  * its supervisor; it serves on, but who asks for the dispatcher shall find us. */
 static int open_control(struct rundir *r, const struct access *access, const char *dir)
@@ -105,16 +135,29 @@ static int open_control(struct rundir *r, const struct access *access, const cha
 	bool inside = strncmp(r->control_path, dir, strlen(dir)) == 0 &&
 		r->control_path[strlen(dir)] == '/';
 	uint32_t mode = access->everybody ? 0666 : access->gid != SETTINGS_NO_ID ? 0660 : 0600;
+	enum unixsock_former former = inside ? UNIXSOCK_OURS : UNIXSOCK_DEAD;
 
-	return unixsock_open(&r->control, r->control_path, inside ? UNIXSOCK_OURS : UNIXSOCK_DEAD,
-		mode, SETTINGS_NO_ID, access->gid, CONTROL_BACKLOG);
+	if (inside)
+		r->former = connect_former(r->control_path);
+	if (r->former >= 0)
+		former = UNIXSOCK_SERVED;
+	return unixsock_open(&r->control, r->control_path, former, mode, SETTINGS_NO_ID, access->gid,
+		CONTROL_BACKLOG);
+}
+
+void rundir_publish(struct rundir *r)
+{
+	int bad = unixsock_publish(&r->control, r->control_path);
+
+	if (bad)
+		log_event(EV_INTERNAL, "where=control why=\"%s\"", strerror(-bad));
 }
 
 static void set_paths(struct rundir *r, const struct settings *s)
 {
 	const char *dir = settings_text(s, s->run_dir);
 
-	*r = (struct rundir){.lock = -1, .control.fd = -1};
+	*r = (struct rundir){.lock = -1, .control.fd = -1, .former = -1};
 	r->control_path = settings_text(s, s->control_socket);
 	snprintf(r->lock_path, sizeof(r->lock_path), "%s/dispatcher.lock", dir);
 	snprintf(r->pid_path, sizeof(r->pid_path), "%s/dispatcher.pid", dir);
@@ -169,6 +212,7 @@ int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 void rundir_close(struct rundir *r)
 {
 	unixsock_close(&r->control, r->control_path);
+	base_close(&r->former);
 	if (r->lock < 0)
 		return;
 	unlink(r->pid_path);

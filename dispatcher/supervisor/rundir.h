@@ -14,19 +14,23 @@ struct rundir {
 	char lock_path[RUNDIR_PATH_BYTES], pid_path[RUNDIR_PATH_BYTES];
 	const char *control_path;
 	struct unixsock control;
+	int former; /* connected to whoever served the control socket before; -1: nobody did */
 };
 
 enum rundir_answer {
 	RUNDIR_TAKEN = 1, /* another dispatcher runs with this RUN_DIR; nothing was touched */
 };
 
-/* Makes the directory, takes the lock, writes the pid, listens on the control socket. RUNDIR_TAKEN
+/* Makes the directory, takes the lock, writes the pid, listens on the control socket; connects before to
+ * who serves it still, if that socket was made by a dispatcher of this user. RUNDIR_TAKEN
  * names the other's pid (0: unknown). 0, RUNDIR_TAKEN or -errno with *ret_what the path of the matter. */
 int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 	const char **ret_what);
 /* Over an exec, and back. */
 void rundir_save(const struct rundir *r, json_t *root);
 void rundir_restore(struct rundir *r, const struct settings *s, json_t *root);
+/* With a former: until this is called the control socket's path goes on leading there. */
+void rundir_publish(struct rundir *r);
 void rundir_close(struct rundir *r); /* removes what it made, except the directory */
 
 #endif

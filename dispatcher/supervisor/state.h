@@ -4,6 +4,7 @@
 #define SUPERVISOR_STATE_H
 
 #include "dispatcher/link.h"
+#include "dispatcher/supervisor/outlet.h"
 #include "dispatcher/supervisor/reader.h"
 #include "dispatcher/supervisor/rundir.h"
 
@@ -32,6 +33,9 @@ struct sv {
 	struct logs *logs;
 	struct baton *baton;
 	struct adopted *adopted; /* listeners that came from elsewhere */
+	struct former *former;	 /* whose listeners they were, until our acceptor accepts */
+	struct news lease;
+	bool succeeds; /* our acceptor has begun to accept */
 	struct services *services;
 	struct workers *workers;
 	struct thefts *thefts;
@@ -73,6 +77,11 @@ void sv_close(struct sv *sv, const struct link_record *order);
 void sv_start(struct sv *sv, const struct link_record *order);
 void sv_drained(struct sv *sv, const struct link_record *order);
 void sv_cancel_starts(struct sv *sv); /* everything ends */
+
+/* succession.c */
+void sv_take_over(struct sv *sv);      /* what the acceptor of a killed supervisor has, if there is one */
+void sv_announce_lease(struct sv *sv); /* to a new acceptor */
+void sv_accepts(struct sv *sv);	       /* our acceptor does */
 
 /* stop.c */
 #define SV_AS_CONFIGURED UINT64_MAX

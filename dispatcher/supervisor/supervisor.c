@@ -11,6 +11,7 @@
 #include "dispatcher/supervisor/baton.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/closures.h"
+#include "dispatcher/supervisor/former.h"
 #include "dispatcher/supervisor/inherited.h"
 #include "dispatcher/supervisor/images.h"
 #include "dispatcher/supervisor/launch.h"
@@ -353,6 +354,7 @@ int sv_serve(struct sv *sv)
 	uv_run(&sv->loop, UV_RUN_DEFAULT);
 	free_parts(sv);
 	rundir_close(&sv->rundir);
+	former_free(sv->former);
 	adopted_free(sv->adopted);
 	reader_result_free(&sv->config);
 	return SUPERVISOR_DONE;
@@ -374,7 +376,7 @@ static int run(struct sv *sv, const struct supervisor_options *options)
 	log_to(logs_own_fd(sv->logs));
 	log_event(EV_START, "version=%s pid=%d config=%s", VERSION, getpid(),
 		log_quote(settings_text(sv->config.settings, sv->config.settings->config_file), quoted));
-	adopted_match(sv->adopted, sv->config.settings);
+	sv_take_over(sv);
 	services_open(sv->services);
 	baton_start(sv->baton);
 	return sv_serve(sv);

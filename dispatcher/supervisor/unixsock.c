@@ -35,7 +35,7 @@ static int probe(const char *path, enum unixsock_former former)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	if (former == UNIXSOCK_OURS)
+	if (former != UNIXSOCK_DEAD)
 		return 0;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -86,11 +86,23 @@ static int place(struct unixsock *s, int fd, const char *path, uint32_t mode, ui
 	bad = set_owner(s, sa.sun_path, uid, gid);
 	if (!bad && listen(fd, backlog) < 0)
 		bad = -errno;
-	if (!bad && rename(sa.sun_path, path) < 0)
-		bad = -errno;
+	s->hidden = true;
 	if (bad)
 		unlink(sa.sun_path);
 	return bad;
+}
+
+int unixsock_publish(struct unixsock *s, const char *path)
+{
+	struct sockaddr_un sa;
+	int bad = set_path(&sa, path, UNIXSOCK_BOUND_AS);
+
+	if (bad || !s->hidden)
+		return bad;
+	if (rename(sa.sun_path, path) < 0)
+		return -errno;
+	s->hidden = false;
+	return 0;
 }
 
 int unixsock_open(struct unixsock *s, const char *path, enum unixsock_former former, uint32_t mode,
@@ -106,6 +118,11 @@ int unixsock_open(struct unixsock *s, const char *path, enum unixsock_former for
 	if (fd < 0)
 		return -errno;
 	bad = place(s, fd, path, mode, uid, gid, backlog);
+	if (!bad && former != UNIXSOCK_SERVED) {
+		bad = unixsock_publish(s, path);
+		if (bad)
+			unixsock_unlink(s, path);
+	}
 	if (!bad)
 		s->fd = base_steal_fd(&fd);
 	return bad;
@@ -130,10 +147,12 @@ int unixsock_adopt(struct unixsock *s, const char *path, int fd, bool is_ours, i
 
 void unixsock_unlink(struct unixsock *s, const char *path)
 {
+	struct sockaddr_un sa;
 	struct stat st;
 
-	if (s->ino && lstat(path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
-		unlink(path);
+	if (s->ino && !set_path(&sa, path, s->hidden ? UNIXSOCK_BOUND_AS : "") &&
+		lstat(sa.sun_path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+		unlink(sa.sun_path);
 	s->ino = 0;
 }
 

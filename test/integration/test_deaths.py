@@ -233,7 +233,7 @@ def test_without_supervisor_the_rest_serves_on_and_ends_when_the_acceptor_has_go
         run_daemon, port):
     number = port()
     daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo", MIN_PROCS=2, MAX_PROCS=2))
-    daemon.expect_errors("supervisor_gone")
+    daemon.expect_errors(r"supervisor\.gone")
     acceptor = daemon.acceptor_pid()
     pids = [w["pid"] for w in daemon.workers()]
     with clients.Held() as held:
@@ -249,7 +249,7 @@ def test_without_supervisor_the_rest_serves_on_and_ends_when_the_acceptor_has_go
 def test_without_supervisor_a_shutdown_is_answered_and_lets_connections_finish(run_daemon, port):
     number = port()
     daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo"))
-    daemon.expect_errors("supervisor_gone")
+    daemon.expect_errors(r"supervisor\.gone")
     acceptor, worker = daemon.acceptor_pid(), daemon.workers()[0]["pid"]
     with clients.Held() as held:
         held.open(number)

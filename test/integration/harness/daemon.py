@@ -68,6 +68,11 @@ class Daemon:
             self.take_baseline()
         return self
 
+    def run_again(self):
+        """A second start of the same dispatcher, to its end."""
+        return subprocess.run([self.stage.program("dispatcher"), "-c", self.config_path],
+                              capture_output=True, text=True, timeout=30, check=False)
+
     @staticmethod
     def is_ready(status):
         return all(

@@ -291,6 +291,39 @@ static void a_second_start_is_told_who_runs(void **state)
 	remove_run_dir();
 }
 
+/* Whoever connected to fd is the next client of the listener. */
+static void await_client(int listener, int fd)
+{
+	int accepted = accept(listener, NULL, NULL);
+	char byte = 'x';
+
+	assert_true(fd >= 0 && accepted >= 0);
+	assert_int_equal(write(fd, &byte, 1), 1);
+	assert_int_equal(read(accepted, &byte, 1), 1);
+	close(accepted);
+}
+
+static void who_dies_before_it_publishes_leaves_the_path_to_the_former(void **state)
+{
+	struct block b = settings_for(place.dir);
+	struct rundir former, r;
+	const char *what;
+	pid_t holder;
+	int fd;
+
+	assert_int_equal(rundir_open(&former, &b.s, &holder, &what), 0);
+	base_close(&former.lock);
+	assert_int_equal(rundir_open(&r, &b.s, &holder, &what), 0);
+	await_client(former.control.fd, r.former);
+	rundir_close(&r);
+	fd = connect_to(former.control_path);
+	await_client(former.control.fd, fd);
+	close(fd);
+	rundir_close(&former);
+	unixsock_close(&former.control, former.control_path);
+	remove_run_dir();
+}
+
 /* The acceptor of a killed supervisor has the control socket open still; here the test has it. */
 static void what_a_killed_dispatcher_left_is_taken_over(void **state)
 {
@@ -303,9 +336,13 @@ static void what_a_killed_dispatcher_left_is_taken_over(void **state)
 	assert_int_equal(rundir_open(&former, &b.s, &holder, &what), 0);
 	base_close(&former.lock);
 	assert_int_equal(rundir_open(&r, &b.s, &holder, &what), 0);
+	await_client(former.control.fd, r.former);
 	fd = connect_to(r.control_path);
-	assert_true(fd >= 0);
-	assert_int_equal(accept(former.control.fd, NULL, NULL), -1);
+	await_client(former.control.fd, fd);
+	close(fd);
+	rundir_publish(&r);
+	fd = connect_to(r.control_path);
+	await_client(r.control.fd, fd);
 	unixsock_close(&former.control, r.control_path);
 	assert_int_equal(access(r.control_path, F_OK), 0);
 	close(fd);
@@ -327,6 +364,7 @@ int main(void)
 		cmocka_unit_test(both_wildcards_of_one_port_bind_side_by_side),
 		cmocka_unit_test(a_port_in_use_tells_who_has_it),
 		cmocka_unit_test(a_stopped_port_answers_no_new_client_and_keeps_who_waits),
+		PLACE_TEST(who_dies_before_it_publishes_leaves_the_path_to_the_former),
 		PLACE_TEST(a_second_start_is_told_who_runs),
 		PLACE_TEST(what_a_killed_dispatcher_left_is_taken_over),
 	};
