@@ -1,5 +1,5 @@
-/* A piece is as long as its makers leave it: they stop at the first one that is long enough for a
- * write. Without memory an answer ends early; the client sees that its JSON is cut. */
+/* A piece ends when it is long enough for a write, or has taken its time: a large table that is nearly
+ * empty makes pieces of no length. Without memory an answer ends early; the client sees that its JSON is cut. */
 #include "dispatcher/acceptor/answer.h"
 #include "common/base.h"
 
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define PIECE_BYTES 32768
+#define PIECE_CALLS 64
 
 static void replace(struct answer *an, char *text, size_t len)
 {
@@ -49,15 +50,15 @@ bool answer_next(struct answer *an)
 
 	if (!out)
 		return false;
-	while (an->more && ftell(out) < PIECE_BYTES)
+	for (unsigned i = 0; an->more && i < PIECE_CALLS && ftell(out) < PIECE_BYTES; i++)
 		if (!an->more(an, out))
 			an->more = NULL;
-	if (fclose(out) || !len) {
+	if (fclose(out)) {
 		free(text);
 		return false;
 	}
 	replace(an, text, len);
-	return true;
+	return len || an->more;
 }
 
 void answer_deinit(struct answer *an)
