@@ -76,8 +76,7 @@ static const struct schema_option options[] = {
 		.doc = "Time without any progress after which a worker that has connections counts as "
 		       "hung and is ended; 0 = never."},
 	{"MAX_MEMORY", NULL, SCHEMA_SIZE, DEFAULTS, OF(max_memory, LIMITS), ANY_SIZE, .initial = "0",
-		.doc = "Memory above which a worker retires as soon as it has little to do; 0 = no "
-		       "limit."},
+		.doc = "Resident memory above which a worker is replaced; 0 = no limit."},
 	{"DRAIN_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(drain_ms, LIMITS), ANY_TIME, .initial = "0",
 		.doc = "Time that a retiring worker has to finish its connections; 0 = as long as "
 		       "they last."},

@@ -41,6 +41,7 @@ struct sv {
 	struct thefts *thefts;
 	struct ops *ops;
 	struct images *images;
+	struct memory *memory;
 	struct records *records;
 	struct upgrade *upgrade; /* NULL: none is under way */
 	uint64_t upgraded_wall_ms; /* 0: never */

@@ -16,6 +16,7 @@
 #include "dispatcher/supervisor/images.h"
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/logs.h"
+#include "dispatcher/supervisor/memory.h"
 #include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/records.h"
 #include "dispatcher/supervisor/services.h"
@@ -317,6 +318,8 @@ int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_
 	if (!bad)
 		bad = images_new(&sv->loop, sv->services, sv->workers, &sv->images);
 	if (!bad)
+		bad = memory_new(&sv->loop, sv->services, sv->workers, &sv->memory);
+	if (!bad)
 		bad = ops_new(baton_outlet(sv->baton), &sv->ops);
 	if (!bad)
 		bad = timer_new(&sv->loop, sv_on_limit, sv, &sv->limit);
@@ -331,6 +334,7 @@ static void free_parts(struct sv *sv)
 	records_free(sv->records);
 	ops_free(sv->ops);
 	images_free(sv->images);
+	memory_free(sv->memory);
 	if (sv->workers)
 		workers_free(sv->workers);
 	if (sv->services)

@@ -61,6 +61,7 @@ struct worker {
 	bool started_said, stale_said; /* this acceptor has had LINK_WORKER, LINK_STALE */
 	bool image_replaced, image_said; /* by another on disk; as this acceptor has had it */
 	struct worker_stale stale;
+	unsigned memory_looks; /* of memory.c */
 	bool killed;	   /* was sent KILL: no longer counts against the limit */
 	pid_t pid;
 	int status, error; /* once EXITED: of waitpid(2), or the errno why it never ran */

@@ -165,3 +165,25 @@ def test_who_waits_for_a_slow_client_does_not_hang(run_daemon, port):
         assert not daemon.events("worker.signal", "worker=echo/")
         assert [w["id"] for w in daemon.workers("echo")] == ["echo/1"]
         assert daemon.service("echo")["connections"] == 2
+
+
+# --- MAX_MEMORY ---
+
+
+def test_who_holds_too_much_memory_is_replaced_and_finishes_what_it_has(run_daemon, port):
+    number, other = port(), port()
+    daemon = run_daemon(
+        service("greedy", number, IMAGE="rogue", PARAMETER=["MODE=leaks", "ONLY=1"], MIN_PROCS=1,
+                MAX_PROCS=1, MAX_LIFE_CONNS=0, MAX_MEMORY="64M"),
+        service("modest", other, IMAGE="rogue", PARAMETER=["MODE=leaks"], MIN_PROCS=1,
+                MAX_PROCS=1, MAX_LIFE_CONNS=0))
+    with clients.Held() as held:
+        both = [held.open(number) for _ in range(4)]  # 32 MiB each
+        more = [held.open(other) for _ in range(4)]
+        daemon.wait_event("worker.retire", "worker=greedy/1 ", "reason=memory", seconds=25)
+        clients.echo(number)  # its replacement was there first
+        for sock in both + more:
+            clients.echo_on(sock)
+        assert not daemon.events("worker.retire", "worker=modest/")
+    line = daemon.wait_event("worker.exit", "worker=greedy/1 ", "reason=memory", seconds=20)[0]
+    assert "lost=0" in line

@@ -1,9 +1,11 @@
-/* What the record of a killed worker says: its verdict, its last lines, and where its threads are. */
+/* What is seen of workers from outside: the record of one that is killed (its verdict, its last lines,
+ * where its threads are), and its memory. */
 #include "test/unit/supervisor/testing.h"
 #include "common/base.h"
 #include "common/clock.h"
 #include "dispatcher/supervisor/anatomy.h"
 #include "dispatcher/supervisor/logtail.h"
+#include "dispatcher/supervisor/memory.h"
 #include "dispatcher/supervisor/verdict.h"
 
 #include <pthread.h>
@@ -152,6 +154,35 @@ static void of_a_line_longer_than_everything_the_end_is_kept(void **state)
 	assert_int_equal(strlen(copy(&t)), LOGTAIL_BYTES);
 	assert_non_null(strstr(copy(&t), "xend\n"));
 	logtail_deinit(&t);
+}
+
+/* --- memory --- */
+
+static unsigned judge_all(const uint64_t *bytes, size_t count)
+{
+	unsigned looks = 0;
+
+	for (size_t i = 0; i < count; i++)
+		looks = memory_judge(looks, bytes[i], 1000);
+	return looks;
+}
+
+static void who_holds_too_much_three_times_in_a_row_is_replaced(void **state)
+{
+	const uint64_t grows[] = {900, 1001, 1500, 2000}, at_limit[] = {1000, 1000, 1000, 1000};
+
+	assert_int_equal(judge_all(grows, 3), 2);
+	assert_int_equal(judge_all(grows, 4), MEMORY_LOOKS);
+	assert_int_equal(judge_all(at_limit, 4), 0);
+	assert_int_equal(memory_judge(2, UINT64_MAX, 0), 0);
+}
+
+static void a_peak_is_forgotten_only_well_below_the_limit(void **state)
+{
+	const uint64_t peak[] = {1001, 1001, 899, 1001}, wavers[] = {1001, 950, 1001, 950, 1001};
+
+	assert_int_equal(judge_all(peak, 4), 1);
+	assert_int_equal(judge_all(wavers, 5), MEMORY_LOOKS);
 }
 
 /* --- real processes --- */
@@ -322,6 +353,8 @@ int main(void)
 		cmocka_unit_test(few_lines_are_kept_whole),
 		cmocka_unit_test(of_many_lines_the_last_are_kept_from_the_beginning_of_a_line),
 		cmocka_unit_test(of_a_line_longer_than_everything_the_end_is_kept),
+		cmocka_unit_test(who_holds_too_much_three_times_in_a_row_is_replaced),
+		cmocka_unit_test(a_peak_is_forgotten_only_well_below_the_limit),
 		cmocka_unit_test(a_deadlock_is_recorded_with_the_place_in_the_program),
 		cmocka_unit_test(what_spins_is_held_for_a_moment_to_see_where),
 		cmocka_unit_test(what_was_held_goes_on),
