@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "dispatcher/supervisor/closures.h"
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/restart.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/workers.h"
@@ -144,11 +145,14 @@ static bool open_now(struct sv *sv, uint64_t id, uint32_t service)
 {
 	const char *name = services_name(sv->services, service);
 	enum link_service_state before = services_state(sv->services, service);
+	uint64_t deadline_ms = services_deadline(sv->services, service);
 	char why[LINK_TEXT_BYTES] = "", text[REASON_BYTES];
 	int answer = services_start(sv->services, service, why), bad = 0;
 
 	if (answer == SERVICES_LATER)
 		return false;
+	if (!answer && before == LINK_CLOSING)
+		restart_reopened(sv->workers, service, deadline_ms);
 	if (!answer || before != LINK_CLOSING)
 		bad = closures_open(sv->closures, name);
 	if (answer && before == LINK_CLOSING)

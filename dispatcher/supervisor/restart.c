@@ -129,6 +129,20 @@ int restart_workers(struct workers *all, struct services *services, const struct
 	return 0;
 }
 
+void restart_reopened(struct workers *all, uint32_t service, uint64_t deadline_ms)
+{
+	uint64_t now_ms = clock_mono_ms();
+	uint64_t left_ms = deadline_ms - MIN(deadline_ms, now_ms);
+
+	for (uint32_t i = 0; i < workers_slots(all, service); i++) {
+		struct worker *w = workers_at(all, service, i);
+
+		if (w && worker_lives(w))
+			worker_replace(w, LINK_STALE_RESTARTED,
+				deadline_ms == CLOCK_NEVER ? UINT64_MAX : left_ms, now_ms);
+	}
+}
+
 void sv_restart(struct sv *sv, const struct link_record *order)
 {
 	OWNS_MEM char *text = NULL;

@@ -15,4 +15,8 @@ struct workers;
 int restart_workers(struct workers *all, struct services *services, const struct settings *settings,
 	const struct link_record *order, FILE *report);
 
+/* The service is opened again while workers of its last life drain: they stand beside the new ones, as
+ * if they had been replaced; until deadline_ms (monotonic), CLOCK_NEVER: none. */
+void restart_reopened(struct workers *all, uint32_t service, uint64_t deadline_ms);
+
 #endif

@@ -330,3 +330,22 @@ def test_a_shutdown_names_whom_it_cuts(run_daemon, port):
         peers = {peer_of(held.open(number)) for _ in range(3)}
         assert daemon.shut_down() == 0
     assert {keys["peer"] for keys in cuts(daemon)} == peers
+
+
+def test_a_service_that_is_opened_again_has_all_its_workers_beside_the_old(run_daemon, port):
+    number = port()
+    daemon = run_daemon(echo(number, procs=2, most=2, MAX_SHUTDOWN=1, SHUTDOWN_TIMEOUT="10m"))
+    with clients.Held() as held:
+        for _ in range(4):
+            held.open(number)
+        old = ids(daemon.service())
+        daemon.order("shutdown", "echo")
+        daemon.order("start", "echo")
+        wait_replaced(daemon, old)
+        assert ids(daemon.service(), "retiring") == old
+        for sock in held.socks:
+            clients.echo_on(sock)
+        worker = daemon.workers(state="retiring")[0]
+        assert worker["stale"] == "restarted" and 500 < worker["deadline_seconds"] <= 600
+    wait_gone(daemon, old)
+    assert not cuts(daemon)
