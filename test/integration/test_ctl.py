@@ -84,6 +84,7 @@ def test_an_order_outlives_the_acceptor_that_took_it(daemon):
     before = daemon.acceptor_pid()
     for name in ("acceptor", "dispatcher"):
         assert "new acceptor" in good(daemon.ctl("restart", name))
+    good(daemon.ctl("upgrade"))
     assert daemon.acceptor_pid() != before
 
 
@@ -217,6 +218,8 @@ def test_status_names_workers_whose_image_was_replaced(run_daemon, stage, direct
     assert "its image was replaced on disk: one/" in good(daemon.ctl("status"))
     good(daemon.ctl("restart", "acceptor"))
     assert daemon.workers()[0]["image_replaced"], "the next acceptor is told, too"
+    good(daemon.ctl("upgrade"))
+    daemon.wait_service(lambda one: one["workers"][0]["image_replaced"], "seen again", seconds=30)
     good(daemon.ctl("restart", "one", "--wait"))
     assert not daemon.workers()[0]["image_replaced"]
 
@@ -322,14 +325,15 @@ def test_a_blocked_source_is_turned_away_by_every_acceptor_until_it_is_unblocked
         before = held.open(number)
         assert good(daemon.ctl("block", "127.0.0.9/8")) == "127.0.0.0/8 is blocked\n"
         assert is_turned_away(number)
-        good(daemon.ctl("restart", "acceptor"))
-        assert is_turned_away(number)
+        for words in (["restart", "acceptor"], ["upgrade"]):
+            good(daemon.ctl(*words))
+            assert is_turned_away(number)
         clients.echo_on(before)
     status = daemon.status()
     assert [(b["prefix"], b["refused"], b["seconds_left"]) for b in status["dispatcher"]["blocks"]] == [
-        ("127.0.0.0/8", 2, None)]
-    assert "127.0.0.0/8 until unblock, 2 refused" in good(daemon.ctl("status"))
-    assert daemon.service("one", status)["refused"] == 2
+        ("127.0.0.0/8", 3, None)]
+    assert "127.0.0.0/8 until unblock, 3 refused" in good(daemon.ctl("status"))
+    assert daemon.service("one", status)["refused"] == 3
     assert len(daemon.events("connection.refused", "why=blocked", "prefix=127.0.0.0/8")) == 1
     assert good(daemon.ctl("unblock", "127.0.0.0/8")) == "127.0.0.0/8 is unblocked\n"
     clients.echo(number)
