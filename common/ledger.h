@@ -47,6 +47,7 @@ struct ledger_worker {
 	uint32_t reserved;
 	uint64_t retired_ms; /* monotonic; 0: it does not retire */
 	uint64_t told; /* digest of the limits that it has heard of; 0: not known */
+	uint64_t reopened_ms; /* when it was asked last to open its log files again, as the supervisor says */
 };
 
 enum ledger_phase { LEDGER_FREE, LEDGER_OPEN };

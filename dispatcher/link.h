@@ -103,6 +103,8 @@ struct link_record {
 	uint64_t deadline_ms; /* monotonic, UINT64_MAX = none; of orders: how long, in milliseconds */
 	uint32_t round; /* how often the service has been closed: an answer to an earlier close is void */
 	uint32_t tries; /* LINK_SERVICE: changes when a service that backs off shall try at once */
+	uint64_t reopened_ms; /* LINK_SERVICE: when workers were last asked to open their log files again,
+			       * monotonic; 0: never */
 	uint64_t id;	      /* of an operation: chosen at random by who asks, never 0 */
 	struct link_target targets[LINK_TARGETS];
 	char text[LINK_TEXT_BYTES]; /* NUL-terminated */

@@ -185,6 +185,9 @@ void opening_state(struct service *svc, const struct link_record *r, uint64_t no
 	svc->state = (enum link_service_state)r->number;
 	svc->round = r->round;
 	svc->tries = r->tries;
+	svc->reopened_ms = r->reopened_ms;
+	if (svc->active)
+		service_reopen_logs(svc);
 	note_words(svc, r);
 	switch (svc->state) {
 	case LINK_OPEN:

@@ -174,6 +174,16 @@ void service_lied(struct service *svc, struct slot *s, const char *claim, uint64
 	pool_lied(svc->pool, s->index, now_ms);
 }
 
+/* Who began later has opened them later. What finds the channel full is said when the worker has read
+ * something. */
+static void reopen_logs(const struct service *svc, struct slot *s)
+{
+	struct ledger_worker *b = s->book;
+
+	if (svc->reopened_ms > MAX(b->reopened_ms, b->created_ms) && !s->exited && !slot_reopen(s))
+		b->reopened_ms = svc->reopened_ms;
+}
+
 void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms)
 {
 	struct slot_news news;
@@ -196,9 +206,17 @@ void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms)
 		answered(svc, s, now_ms);
 	if (news.lie)
 		service_lied(svc, s, news.lie, now_ms);
+	reopen_logs(svc, s);
 	service_note(s);
 	if (s->liar || !may_report(s))
 		service_unwatch(svc, s);
+}
+
+void service_reopen_logs(struct service *svc)
+{
+	for (uint32_t i = 0; i < svc->slot_count; i++)
+		if (svc->slots[i].serial && !svc->slots[i].releasing)
+			reopen_logs(svc, &svc->slots[i]);
 }
 
 void service_refresh_all(struct service *svc, uint64_t now_ms)
@@ -226,6 +244,7 @@ int service_tell(struct service *svc, struct slot *s)
 void service_ask(struct service *svc, struct slot *s)
 {
 	service_tell(svc, s); /* if not now, then with the next offer */
+	reopen_logs(svc, s);
 	slot_ping(s);
 	service_watch(svc, s);
 	slot_arm(s);

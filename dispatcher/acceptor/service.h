@@ -74,6 +74,7 @@ struct service {
 	uint64_t closed_wall_ms;
 	enum link_lasts closed_lasts;
 	uint32_t round, tries; /* as the supervisor has said */
+	uint64_t reopened_ms;  /* ... when log files were last to be opened again; 0: never */
 	bool active;   /* this acceptor may accept */
 	bool go_waits; /* it may when the theft that it found has ended */
 	struct listener *listeners;
@@ -114,6 +115,7 @@ void service_lied(struct service *svc, struct slot *s, const char *claim, uint64
 void service_watch(struct service *svc, struct slot *s);	/* put into the busy list */
 void service_unwatch(struct service *svc, struct slot *s);
 int service_tell(struct service *svc, struct slot *s); /* new limits, once; as of slot_offer */
+void service_reopen_logs(struct service *svc); /* whoever has not been told */
 void service_ask(struct service *svc, struct slot *s); /* tell, ping, watch, arm */
 
 /* --- books --- */

@@ -209,6 +209,15 @@ int slot_retire(struct slot *s, uint64_t ms_left)
 	return send_message(s, &w, NULL, 0);
 }
 
+int slot_reopen(struct slot *s)
+{
+	uint8_t buf[64];
+	struct msg_writer w;
+
+	msg_begin(&w, buf, sizeof(buf), MSG_REOPEN);
+	return send_message(s, &w, NULL, 0);
+}
+
 uint64_t slot_drain_ms(const struct slot *s)
 {
 	if (!s->stale.why || s->stale.drain_ms == UINT64_MAX)

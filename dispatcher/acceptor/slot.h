@@ -89,6 +89,7 @@ int slot_tell(struct slot *s, const struct limits *limits);
 
 /* Control messages; lost ones are said again by the next ping or signal. As slot_offer. */
 int slot_ping(struct slot *s);
+int slot_reopen(struct slot *s); /* log files of its own */
 int slot_retire(struct slot *s, uint64_t ms_left); /* 0: no deadline */
 uint64_t slot_drain_ms(const struct slot *s); /* for slot_retire(), when it is told at once */
 

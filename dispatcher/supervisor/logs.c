@@ -9,6 +9,7 @@
 #include "dispatcher/supervisor/backoff.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/launch.h"
+#include "dispatcher/supervisor/logfile.h"
 #include "dispatcher/supervisor/logsink.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/reader.h"
@@ -20,17 +21,17 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #define STOP_LIMIT_MS 2000
 #define DETACHED_MAX 256 /* workers that may end while no logger runs before words are lost */
 #define SWEEP_MS 100
+#define FOLLOW_MS 5000 /* how soon a file that was moved is noticed */
 
 struct sink {
 	struct news news;
+	struct logs *logs;
 	uint32_t index;
-	char *name; /* "stderr", "syslog" or a path; NULL: nobody needs it */
-	int fd;	    /* -1: syslog */
+	struct logfile file; /* without a name: nobody needs it */
 };
 
 struct logs {
@@ -49,6 +50,7 @@ struct logs {
 	struct backoff backoff;
 	struct timer *timer; /* until the next start, or the limit of the stop */
 	struct timer *sweep; /* while there are detached sources */
+	struct timer *follow;
 	bool stopping;
 	void (*stopped)(void *user);
 	void *user;
@@ -61,10 +63,10 @@ static int say_sink(struct news *news, int fd)
 	const struct sink *k = (const struct sink *)news;
 	struct log_record r = {.order = LOG_SINK,
 		.number = k->index,
-		.kind = !k->name ? LOG_SINK_NONE : k->fd < 0 ? LOG_SINK_SYSLOG : LOG_SINK_STREAM,
+		.kind = !k->file.name ? LOG_SINK_NONE : k->file.fd < 0 ? LOG_SINK_SYSLOG : LOG_SINK_STREAM,
 		.shared = k->index == 0};
 
-	return chan_send(fd, &r, sizeof(r), &k->fd, k->fd >= 0);
+	return chan_send(fd, &r, sizeof(r), &k->file.fd, k->file.fd >= 0);
 }
 
 static int say_source(struct news *news, int fd)
@@ -88,21 +90,22 @@ static int say_end(struct news *news, int fd)
 
 /* --- files --- */
 
-/* What cannot be opened goes to stderr, so that no line is lost by a full disk or a missing folder. */
-static void open_sink(struct sink *k)
+static bool open_sink(struct sink *k)
 {
-	int fd = -1;
+	bool good = logfile_open(&k->file);
 
-	if (strcmp(k->name, "syslog") != 0 && strcmp(k->name, "stderr") != 0) {
-		fd = logsink_open(k->name);
-		if (fd < 0)
-			log_event(EV_CONFIG_WARNING, "text=\"LOGFILE %s: %s; lines go to stderr\"",
-				k->name, strerror(-fd));
-	}
-	if (fd < 0 && strcmp(k->name, "syslog") != 0)
-		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	base_close(&k->fd);
-	k->fd = fd;
+	outlet_push(&k->logs->outlet, &k->news);
+	return good;
+}
+
+static void on_follow(void *user)
+{
+	struct logs *logs = user;
+
+	for (uint32_t i = 0; i < logs->sink_count; i++)
+		if (logfile_follow(&logs->sinks[i]->file))
+			outlet_push(&logs->outlet, &logs->sinks[i]->news);
+	timer_in(logs->follow, FOLLOW_MS);
 }
 
 static struct sink *new_sink(struct logs *logs)
@@ -114,9 +117,10 @@ static struct sink *new_sink(struct logs *logs)
 		logs->sinks = more;
 	if (!k)
 		return NULL;
+	k->logs = logs;
 	k->index = logs->sink_count;
 	k->news.say = say_sink;
-	k->fd = -1;
+	k->file.fd = -1;
 	logs->sinks[logs->sink_count++] = k;
 	return k;
 }
@@ -124,7 +128,7 @@ static struct sink *new_sink(struct logs *logs)
 static struct sink *find_sink(const struct logs *logs, const char *name)
 {
 	for (uint32_t i = 0; i < logs->sink_count; i++) {
-		const char *has = logs->sinks[i]->name;
+		const char *has = logs->sinks[i]->file.name;
 
 		if (name ? has && strcmp(has, name) == 0 : !has)
 			return logs->sinks[i];
@@ -132,17 +136,15 @@ static struct sink *find_sink(const struct logs *logs, const char *name)
 	return NULL;
 }
 
-/* 0 or -ENOMEM. */
 static int rename_sink(struct logs *logs, struct sink *k, const char *name)
 {
 	char *copy = strdup(name);
 
 	if (!copy)
 		return -ENOMEM;
-	free(k->name);
-	k->name = copy;
+	free(k->file.name);
+	k->file.name = copy;
 	open_sink(k);
-	outlet_push(&logs->outlet, &k->news);
 	return 0;
 }
 
@@ -185,7 +187,7 @@ static bool is_needed(const struct logs *logs, const struct sink *k)
 	for (uint32_t i = 0; i < s->services.count; i++) {
 		const char *name = settings_text(s, settings_service(s, i)->logfile);
 
-		if (name && strcmp(name, k->name) == 0)
+		if (name && strcmp(name, k->file.name) == 0)
 			return true;
 	}
 	for (const struct log_source *l = logs->sources.next; l != &logs->sources; l = l->next)
@@ -196,28 +198,28 @@ static bool is_needed(const struct logs *logs, const struct sink *k)
 
 void logs_settle(struct logs *logs)
 {
-	if (strcmp(logs->sinks[0]->name, own_name(logs)) != 0)
+	if (strcmp(logs->sinks[0]->file.name, own_name(logs)) != 0)
 		rename_sink(logs, logs->sinks[0], own_name(logs));
 	for (uint32_t i = 0; i < logs->sink_count; i++) {
 		struct sink *k = logs->sinks[i];
 
-		if (!k->name || is_needed(logs, k))
+		if (!k->file.name || is_needed(logs, k))
 			continue;
-		free(k->name);
-		k->name = NULL;
-		base_close(&k->fd);
+		free(k->file.name);
+		k->file.name = NULL;
+		base_close(&k->file.fd);
 		outlet_push(&logs->outlet, &k->news);
 	}
 }
 
-void logs_reopen(struct logs *logs)
+const char *logs_reopen(struct logs *logs)
 {
-	for (uint32_t i = 0; i < logs->sink_count; i++) {
-		if (!logs->sinks[i]->name)
-			continue;
-		open_sink(logs->sinks[i]);
-		outlet_push(&logs->outlet, &logs->sinks[i]->news);
-	}
+	const char *failed = NULL;
+
+	for (uint32_t i = 0; i < logs->sink_count; i++)
+		if (logs->sinks[i]->file.name && !open_sink(logs->sinks[i]))
+			failed = logs->sinks[i]->file.name;
+	return failed;
 }
 
 /* --- the process --- */
@@ -280,6 +282,7 @@ void logs_start(struct logs *logs)
 {
 	uint64_t now = clock_mono_ms();
 
+	timer_in(logs->follow, FOLLOW_MS);
 	backoff_started(&logs->backoff, now);
 	if (start_logger(logs))
 		timer_in(logs->timer, backoff_died(&logs->backoff, now));
@@ -556,6 +559,8 @@ int logs_new(struct uv_loop_s *loop, struct children *children, const struct rea
 	if (!bad)
 		bad = timer_new(loop, on_sweep, logs, &logs->sweep);
 	if (!bad)
+		bad = timer_new(loop, on_follow, logs, &logs->follow);
+	if (!bad)
 		bad = make_sinks(logs);
 	if (!bad)
 		bad = add_pipes(logs, saved);
@@ -568,8 +573,8 @@ int logs_new(struct uv_loop_s *loop, struct children *children, const struct rea
 
 static void free_sink(struct sink *k)
 {
-	base_close(&k->fd);
-	free(k->name);
+	base_close(&k->file.fd);
+	free(k->file.name);
 	free(k);
 }
 
@@ -581,6 +586,7 @@ struct logs *logs_free(struct logs *logs)
 	outlet_deinit(&logs->outlet);
 	timer_free(logs->timer);
 	timer_free(logs->sweep);
+	timer_free(logs->follow);
 	copy_rest(logs->own.fd);
 	base_close(&logs->own.fd);
 	base_close(&logs->acceptors.fd);

@@ -38,7 +38,7 @@ uint32_t logs_sink(struct logs *logs, const char *logfile); /* where lines go; N
 void logs_settle(struct logs *logs); /* other settings: opens its own log, closes what nobody needs */
 void logs_add(struct logs *logs, struct log_source *source);
 void logs_remove(struct logs *logs, struct log_source *source); /* what it holds is still copied */
-void logs_reopen(struct logs *logs);
+const char *logs_reopen(struct logs *logs); /* NULL, or the path of one that cannot be opened */
 
 /* Asks the logger to write the last lines of a source into fd (borrowed, the writing end of a pipe) and
  * to close it. False: nobody will. */

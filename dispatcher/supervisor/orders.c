@@ -63,8 +63,13 @@ static void order_idle(struct sv *sv, const struct link_record *order)
 
 static void order_reopen(struct sv *sv, const struct link_record *order)
 {
-	logs_reopen(sv->logs);
-	ops_end(sv->ops, order->id, 0, "the log files are open again");
+	const char *failed = logs_reopen(sv->logs);
+
+	services_reopen_logs(sv->services);
+	if (failed)
+		ops_end_f(sv->ops, order->id, 1, "%s cannot be opened: its lines go to stderr", failed);
+	else
+		ops_end(sv->ops, order->id, 0, "the log files are open again");
 }
 
 static void signal_worker(void *user, const char *name, int number)

@@ -60,6 +60,7 @@ static int say_state(struct service *svc, int fd)
 		.listener_count = svc->state == LINK_OPEN ? svc->open_count : 0,
 		.round = svc->round,
 		.tries = svc->tries,
+		.reopened_ms = svc->all->reopened_ms,
 		.deadline_ms = svc->deadline_ms};
 
 	if (svc->state == LINK_FAILED)
@@ -456,4 +457,11 @@ void services_announce(struct services *all)
 void services_announce_one(struct services *all, uint32_t service)
 {
 	service_announce(all->services[service]);
+}
+
+void services_reopen_logs(struct services *all)
+{
+	all->reopened_ms = clock_mono_ms();
+	for (uint32_t i = 0; i < all->count; i++)
+		service_announce(all->services[i]);
 }

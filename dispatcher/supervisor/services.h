@@ -57,6 +57,9 @@ bool services_all_closed(const struct services *all);
 void services_save(const struct services *all, json_t *root);
 void services_restore(struct services *all, json_t *root);
 
+/* Workers shall open log files of their own again. */
+void services_reopen_logs(struct services *all);
+
 /* Tells the acceptor everything, or how one service is, again. */
 void services_announce(struct services *all);
 void services_announce_one(struct services *all, uint32_t service);

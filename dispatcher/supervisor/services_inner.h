@@ -33,6 +33,7 @@ struct services {
 	const struct closures *closures;
 	struct outlet *outlet;
 	struct adopted *adopted;
+	uint64_t reopened_ms;
 	uint32_t count;
 	struct service **services;
 };

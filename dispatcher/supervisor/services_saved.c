@@ -37,6 +37,7 @@ static void save_service(const struct service *svc, json_t *o)
 
 void services_save(const struct services *all, json_t *root)
 {
+	snapshot_put(root, "reopened_ms", all->reopened_ms);
 	for (uint32_t i = 0; i < all->count; i++)
 		save_service(all->services[i], snapshot_add(root, "services"));
 }
@@ -112,6 +113,7 @@ static json_t *service_named(json_t *list, const char *name)
 
 void services_restore(struct services *all, json_t *root)
 {
+	all->reopened_ms = snapshot_number(root, "reopened_ms", 0);
 	for (uint32_t i = 0; i < all->count; i++) {
 		struct service *svc = all->services[i];
 		json_t *o = service_named(json_object_get(root, "services"), svc->name);

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -90,6 +91,63 @@ def test_no_line_is_lost_in_a_rotation_under_load(run_daemon, port):
                    for file in path.parent.iterdir() if file.name.startswith("all."))
 
     wait_until(lambda: lines() == count, lambda: f"{lines()} of {count} lines")
+
+
+def test_a_file_that_was_moved_is_followed_though_nobody_says_so(run_daemon, port, rounds):
+    number, most = port(), 3000
+    daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo", LOG_CONNECTIONS=1,
+                                LOGFILE="IMTA_LOG:service.log"), own="LOGFILE=IMTA_LOG:all.log")
+    folder, count = daemon.directory / "log", 0
+    for turn in range(rounds(1)):
+        for name in ("all", "service"):
+            os.rename(folder / f"{name}.log", folder / f"{name}.{turn}")
+        until = count + most
+        while not all((folder / f"{name}.log").exists() for name in ("all", "service")):
+            assert count < until, "a new file, within 10 s or so"
+            clients.echo(number)
+            count += 1
+            time.sleep(0.005)
+    clients.echo(number)
+    daemon.wait_service(lambda one: one["done"] == count + 1, "all are done")
+
+    def lines(of):
+        return sum(file.read_text().count(" connection.end ") for file in folder.glob(f"{of}.*"))
+
+    wait_until(lambda: lines("all") == count + 1, lambda: f"{lines('all')} of {count + 1} lines")
+    assert lines("service") == 0
+
+
+def test_every_worker_is_asked_once_to_open_its_own_log_again(run_daemon, port):
+    number = port()
+    daemon = run_daemon(service("bare", number, IMAGE="rogue", PARAMETER="MODE=honest", MIN_PROCS=1,
+                                MAX_PROCS=3))
+    with clients.Held() as held:
+        held.open(number)
+        daemon.order("restart", "bare")  # the old one drains, and is asked as well
+        daemon.wait_service(lambda one: len(one["workers"]) == 2, "the old one beside the new one")
+        for times in (1, 2):
+            daemon.order("reopen")
+            for worker in ("bare/1", "bare/2"):
+                daemon.wait_event("worker.output", f"worker={worker} ", "log again", count=times)
+        acceptor = daemon.acceptor_pid()
+        daemon.order("restart", "acceptor")
+        daemon.wait(lambda status: status["dispatcher"]["acceptor_pid"] != acceptor, "another acceptor")
+        daemon.settle()
+        daemon.order("reopen")
+        for worker in ("bare/1", "bare/2"):
+            daemon.wait_event("worker.output", f"worker={worker} ", "log again", count=3)
+        assert len(daemon.events("worker.output", "log again")) == 6
+
+
+def test_a_log_file_that_cannot_be_opened_again_is_named(run_daemon, port):
+    daemon = run_daemon(service("echo", port(), IMAGE="dispatcher-echo", LOGFILE="IMTA_LOG:echo.log"))
+    path = daemon.directory / "log" / "echo.log"
+    path.unlink()
+    path.mkdir()
+    assert str(path) in daemon.order("reopen", expect=1)["text"]
+    path.rmdir()
+    daemon.order("reopen")
+    assert path.is_file()
 
 
 @contextlib.contextmanager

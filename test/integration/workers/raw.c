@@ -88,6 +88,8 @@ static void obey(struct raw *r, const struct msg_reader *opened)
 
 	if (reader.type == MSG_RETIRE)
 		r->retiring = !r->deaf;
+	if (reader.type == MSG_REOPEN)
+		dprintf(STDOUT_FILENO, "asked to open its log again\n");
 	while (msg_next(&reader, &v) > 0)
 		if (v.fact == MSG_NONCE && !msg_u64(&v, &nonce))
 			page_set_beat(r->page, nonce);
