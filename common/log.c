@@ -54,6 +54,8 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 		"The service cannot be opened; its ports are closed; tried again after retry_ms."},
 	[EV_SERVICE_CLOSED] = {"service.closed", LOG_LEVEL_INFO, "service",
 		"The service's ports are closed and its last worker has gone."},
+	[EV_LISTENER_CLOSED] = {"listener.closed", LOG_LEVEL_INFO, "service listener",
+		"The service goes on without this port: a reload took it away, and nobody waits there."},
 	[EV_WORKER_SPAWN] = {"worker.spawn", LOG_LEVEL_INFO, "worker pid image",
 		"A worker process was started."},
 	[EV_WORKER_SPAWN_FAILED] = {"worker.spawn_failed", LOG_LEVEL_ERROR, "worker why",

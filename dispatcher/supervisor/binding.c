@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 
 static bool is_wildcard(const struct addr *addr)
@@ -108,6 +109,22 @@ void binding_stop(struct binding *b)
 		unixsock_unlink(&b->sock, b->path);
 	else
 		drop_new_syns(b->sock.fd);
+}
+
+bool binding_is_empty(const struct binding *b)
+{
+	struct pollfd p = {.fd = b->sock.fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) <= 0;
+}
+
+void binding_adjust(const struct binding *b, const struct service_settings *svc)
+{
+	if (b->sock.fd < 0 || b->lent)
+		return;
+	listen(b->sock.fd, (int)svc->backlog);
+	if (b->path)
+		unixsock_allow(&b->sock, b->path, svc->socket_mode, svc->socket_uid, svc->socket_gid);
 }
 
 void binding_close(struct binding *b)

@@ -14,6 +14,8 @@ struct binding {
 	const char *path; /* of a unix listener, else NULL */
 	bool lent;	  /* whoever started us has it, too */
 	struct unixsock sock;
+	uint64_t left_ms; /* since when it is being given up alone, while its service stays open; 0: not */
+	bool unsaid;	  /* it was, and the acceptor does not know yet */
 };
 
 enum binding_answer {
@@ -30,6 +32,10 @@ int binding_open(struct binding *b, struct adopted *adopted, const struct settin
  * whoever is started with it next. */
 void binding_stop(struct binding *b);
 void binding_close(struct binding *b);
+bool binding_is_empty(const struct binding *b); /* nobody waits to be accepted */
+
+/* Other settings of the same address. */
+void binding_adjust(const struct binding *b, const struct service_settings *svc);
 
 /* The process that listens on a TCP port already, 0 when it cannot be told. Reads all of /proc/PID/fd:
  * for a rare line in the log. */

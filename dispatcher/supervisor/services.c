@@ -11,9 +11,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "dispatcher/supervisor/adopted.h"
-#include "dispatcher/supervisor/binding.h"
 #include "dispatcher/supervisor/closures.h"
-#include "dispatcher/supervisor/outlet.h"
 #include "dispatcher/supervisor/watch.h"
 
 #include <errno.h>
@@ -24,7 +22,7 @@ static const unsigned may_follow[] = {
 	[LINK_CLOSED] = BIT(LINK_OPEN) | BIT(LINK_FAILED),
 	[LINK_OPEN] = BIT(LINK_FAILED) | BIT(LINK_CLOSING),
 	[LINK_FAILED] = BIT(LINK_OPEN) | BIT(LINK_FAILED) | BIT(LINK_CLOSING) | BIT(LINK_CLOSED),
-	[LINK_CLOSING] = BIT(LINK_CLOSED) | BIT(LINK_OPEN),
+	[LINK_CLOSING] = BIT(LINK_CLOSED) | BIT(LINK_OPEN), /* OPEN: its listeners are given up */
 };
 
 static void service_announce(struct service *svc)
@@ -164,21 +162,34 @@ static bool open_listener(struct service *svc, uint32_t index, char ret_why[LINK
 	return false;
 }
 
-static void log_listeners(const struct service *svc)
+void service_log_listener(const struct service *svc, uint32_t index)
 {
-	const struct settings *s = svc->all->config->settings;
+	const struct binding *b = &svc->bindings[index];
+	const char *name = settings_text(svc->all->config->settings, b->listener->name);
 
-	for (uint32_t i = 0; i < svc->settings->listeners.count; i++) {
-		const char *name = settings_text(s, svc->bindings[i].listener->name);
+	if (b->sock.fd >= 0)
+		log_event(EV_SERVICE_OPEN, "service=%s listener=%s", svc->name, name);
+	else if (!svc->all->adopted || !adopted_covers(svc->all->adopted, &b->listener->addr))
+		log_event(EV_CONFIG_WARNING,
+			"text=\"service %s: %s left out: this host has no such address family\"",
+			svc->name, name);
+}
 
-		if (svc->bindings[i].sock.fd >= 0)
-			log_event(EV_SERVICE_OPEN, "service=%s listener=%s", svc->name, name);
-		else if (!svc->all->adopted || !adopted_covers(svc->all->adopted,
-				 &svc->bindings[i].listener->addr))
-			log_event(EV_CONFIG_WARNING,
-				"text=\"service %s: %s left out: this host has no such address family\"",
-				svc->name, name);
-	}
+void service_is_open(struct service *svc)
+{
+	timer_stop(svc->retry);
+	svc->deadline_ms = CLOCK_NEVER;
+	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
+		if (!svc->bindings[i].listener->leaving)
+			service_log_listener(svc, i);
+	service_set(svc, LINK_OPEN);
+}
+
+bool service_is_wanted(const struct services *all, const struct settings *s,
+	const struct service_settings *svc)
+{
+	return svc->enabled && !svc->leaving &&
+		!closures_find(all->closures, settings_text(s, svc->name));
 }
 
 /* All of them, or none. */
@@ -188,7 +199,8 @@ static bool open_listeners(struct service *svc, char ret_why[LINK_TEXT_BYTES], p
 
 	*ret_owner = 0;
 	for (uint32_t i = 0; good && i < svc->settings->listeners.count; i++)
-		good = open_listener(svc, i, ret_why, ret_owner);
+		if (!svc->bindings[i].listener->leaving)
+			good = open_listener(svc, i, ret_why, ret_owner);
 	if (good && !svc->open_count) {
 		snprintf(ret_why, LINK_TEXT_BYTES, "none of its addresses exists on this host");
 		good = false;
@@ -198,21 +210,13 @@ static bool open_listeners(struct service *svc, char ret_why[LINK_TEXT_BYTES], p
 	return good;
 }
 
-static void is_open(struct service *svc)
-{
-	timer_stop(svc->retry);
-	log_listeners(svc);
-	svc->deadline_ms = CLOCK_NEVER;
-	service_set(svc, LINK_OPEN);
-}
-
 static void open_service(struct service *svc)
 {
 	char why[LINK_TEXT_BYTES];
 	pid_t owner;
 
 	if (open_listeners(svc, why, &owner))
-		is_open(svc);
+		service_is_open(svc);
 	else
 		fail(svc, why, owner);
 }
@@ -225,11 +229,17 @@ static void on_retry(void *user)
 		open_service(svc);
 }
 
-static struct service *service_free(struct service *svc)
+void service_retry(struct service *svc)
+{
+	timer_in(svc->retry, 1);
+}
+
+struct service *service_free(struct service *svc)
 {
 	if (!svc)
 		return NULL;
 	outlet_forget(svc->all->outlet, &svc->news);
+	outlet_forget(svc->all->outlet, &svc->gone);
 	if (svc->bindings)
 		close_listeners(svc);
 	free(svc->bindings);
@@ -238,7 +248,7 @@ static struct service *service_free(struct service *svc)
 	return NULL;
 }
 
-static struct service *service_new(struct services *all, uint32_t index)
+struct service *service_new(struct services *all, const struct settings *s, uint32_t index)
 {
 	struct service *svc = calloc(1, sizeof(*svc));
 
@@ -246,13 +256,15 @@ static struct service *service_new(struct services *all, uint32_t index)
 		return NULL;
 	svc->all = all;
 	svc->index = index;
-	svc->settings = settings_service(all->config->settings, index);
-	svc->name = settings_text(all->config->settings, svc->settings->name);
+	svc->settings = settings_service(s, index);
+	svc->name = settings_text(s, svc->settings->name);
 	svc->news.say = say_service;
+	svc->gone.say = leaving_say;
 	svc->deadline_ms = CLOCK_NEVER;
 	svc->bindings = calloc(svc->settings->listeners.count + 1, sizeof(*svc->bindings));
 	for (uint32_t i = 0; svc->bindings && i < svc->settings->listeners.count; i++)
-		svc->bindings[i].sock.fd = -1;
+		svc->bindings[i] = (struct binding){
+			.listener = &settings_listeners(s, svc->settings)[i], .sock.fd = -1};
 	if (!svc->bindings || timer_new(all->loop, on_retry, svc, &svc->retry))
 		return service_free(svc);
 	return svc;
@@ -264,7 +276,7 @@ static int make_services(struct services *all, uint32_t count)
 	if (!all->services)
 		return -ENOMEM;
 	while (all->count < count) {
-		struct service *svc = service_new(all, all->count);
+		struct service *svc = service_new(all, all->config->settings, all->count);
 
 		if (!svc)
 			return -ENOMEM;
@@ -287,6 +299,8 @@ int services_new(struct uv_loop_s *loop, const struct reader_result *config, con
 	all->outlet = outlet;
 	all->adopted = adopted;
 	bad = make_services(all, config->settings->services.count);
+	if (!bad)
+		bad = timer_new(loop, leaving_look, all, &all->look);
 	if (bad)
 		services_free(all);
 	else
@@ -296,10 +310,13 @@ int services_new(struct uv_loop_s *loop, const struct reader_result *config, con
 
 struct services *services_free(struct services *all)
 {
-	for (uint32_t i = 0; all && i < all->count; i++)
+	if (!all)
+		return NULL;
+	services_discard(all);
+	for (uint32_t i = 0; i < all->count; i++)
 		service_free(all->services[i]);
-	if (all)
-		free(all->services);
+	timer_free(all->look);
+	free(all->services);
 	free(all);
 	return NULL;
 }
@@ -348,7 +365,7 @@ static int reopen(struct service *svc, char ret_why[LINK_TEXT_BYTES])
 		return SERVICES_LATER;
 	if (!open_listeners(svc, ret_why, &owner))
 		return SERVICES_FAILED;
-	is_open(svc);
+	service_is_open(svc);
 	return 0;
 }
 
@@ -450,6 +467,7 @@ void services_announce(struct services *all)
 {
 	for (uint32_t i = 0; i < all->count; i++) {
 		all->services[i]->listeners_said = false;
+		leaving_said(all->services[i]);
 		service_announce(all->services[i]);
 	}
 }

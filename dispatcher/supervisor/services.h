@@ -60,6 +60,23 @@ void services_restore(struct services *all, json_t *root);
 /* Workers shall open log files of their own again. */
 void services_reopen_logs(struct services *all);
 
+/* --- other tables --- */
+
+enum services_prepared {
+	SERVICES_WAIT = 1,     /* an address is still being given up: ask again in a moment */
+	SERVICES_REFUSED = 2,  /* told why: an address cannot be had */
+};
+
+/* Binds what these tables have more (map: for each service its index at present, or LEDGER_NONE), and
+ * gets everything else ready; nothing changes that a client could see but the new ports, whose clients
+ * wait. tell: lines for the operator. 0, an answer above with nothing prepared, or -ENOMEM. */
+int services_prepare(struct services *all, const struct settings *tables, const uint32_t *map, FILE *tell);
+void services_discard(struct services *all);
+
+/* What was prepared is in force, and config says the same. Services that are not in the map have
+ * nobody left. */
+void services_adopt(struct services *all);
+
 /* Tells the acceptor everything, or how one service is, again. */
 void services_announce(struct services *all);
 void services_announce_one(struct services *all, uint32_t service);

@@ -1,4 +1,4 @@
-/* What services.c and services_saved.c share. */
+/* The inside of the services, shared by services.c, services_next.c, services_saved.c and leaving.c alone. */
 #ifndef SUPERVISOR_SERVICES_INNER_H
 #define SUPERVISOR_SERVICES_INNER_H
 
@@ -10,6 +10,7 @@
 
 struct service {
 	struct news news;
+	struct news gone; /* tells of listeners that were given up alone */
 	struct services *all;
 	const struct service_settings *settings;
 	const char *name;
@@ -36,6 +37,23 @@ struct services {
 	uint64_t reopened_ms;
 	uint32_t count;
 	struct service **services;
+	struct timer *look;	    /* while a listener is given up alone */
+	struct services_next *next; /* prepared, not in force */
 };
+
+/* One without listeners, CLOSED; NULL: no memory. */
+struct service *service_new(struct services *all, const struct settings *s, uint32_t index);
+struct service *service_free(struct service *svc); /* closes its listeners; returns NULL */
+bool service_is_wanted(const struct services *all, const struct settings *s,
+	const struct service_settings *svc); /* shall be open */
+void service_is_open(struct service *svc);     /* its listeners are: says so */
+void service_retry(struct service *svc);       /* FAILED: tries at once */
+void service_log_listener(const struct service *svc, uint32_t index);
+
+/* leaving.c */
+int leaving_say(struct news *gone, int fd);
+void leaving_begin(struct service *svc, uint32_t index); /* nobody new gets in; closed once it is empty */
+void leaving_look(void *services);
+void leaving_said(struct service *svc); /* a new acceptor never had what was given up */
 
 #endif

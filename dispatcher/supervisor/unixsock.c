@@ -3,6 +3,7 @@
  * with wider rights than it shall have. */
 #include "dispatcher/supervisor/unixsock.h"
 #include "common/base.h"
+#include "common/log.h"
 #include "config/settings.h"
 
 #include <errno.h>
@@ -145,13 +146,30 @@ int unixsock_adopt(struct unixsock *s, const char *path, int fd, bool is_ours, i
 	return 0;
 }
 
+/* Where it stands; false: it does not, or another's does. */
+static bool find_own(const struct unixsock *s, const char *path, struct sockaddr_un *ret_sa)
+{
+	struct stat st;
+
+	return s->ino && !set_path(ret_sa, path, s->hidden ? UNIXSOCK_BOUND_AS : "") &&
+		lstat(ret_sa->sun_path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+void unixsock_allow(const struct unixsock *s, const char *path, uint32_t mode, uint32_t uid, uint32_t gid)
+{
+	struct sockaddr_un sa;
+
+	if (!find_own(s, path, &sa))
+		return;
+	if (lchown(sa.sun_path, uid, gid) < 0 || chmod(sa.sun_path, mode) < 0)
+		log_event(EV_CONFIG_WARNING, "text=\"%s: %s\"", path, strerror(errno));
+}
+
 void unixsock_unlink(struct unixsock *s, const char *path)
 {
 	struct sockaddr_un sa;
-	struct stat st;
 
-	if (s->ino && !set_path(&sa, path, s->hidden ? UNIXSOCK_BOUND_AS : "") &&
-		lstat(sa.sun_path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+	if (find_own(s, path, &sa))
 		unlink(sa.sun_path);
 	s->ino = 0;
 }

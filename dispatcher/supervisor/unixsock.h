@@ -33,6 +33,7 @@ int unixsock_publish(struct unixsock *s, const char *path);
 /* One that listens already, owned by the caller. is_ours: the path is removed with it. 0 or -errno, and
  * then the caller still owns fd. */
 int unixsock_adopt(struct unixsock *s, const char *path, int fd, bool is_ours, int backlog);
+void unixsock_allow(const struct unixsock *s, const char *path, uint32_t mode, uint32_t uid, uint32_t gid);
 void unixsock_unlink(struct unixsock *s, const char *path); /* new clients find nothing; fd stays */
 void unixsock_close(struct unixsock *s, const char *path);
 
