@@ -22,7 +22,7 @@ enum link_type {
 			 * fds: settings, ledger, control listener, log pipe */
 	LINK_SERVICE,	/* state of a service; fds: none. CLOSED, CLOSING: text: who closed it,
 			 * created_wall_ms: when, status: enum link_lasts; text is empty when nobody did */
-	LINK_LISTENER,	/* a listener of an open service; fd: the listening socket */
+	LINK_LISTENER,	/* a listener of an open service; fd: the listening socket, none: close it */
 	LINK_WORKER,	/* a worker runs in slot; number: entries of its page's ring; fds: channel, page,
 			 * doorbell, bell (to be written) */
 	LINK_EXITED,	/* the worker of slot is gone; the slot stays until LINK_RELEASE */
@@ -37,6 +37,8 @@ enum link_type {
 			 * hand when it ended, for the next; before LINK_GO */
 	LINK_LEASE,	/* number 1: a former acceptor still has a right to the listeners: lose me, and you
 			 * retire; 0: all is yours */
+	LINK_LOADED,	/* created_wall_ms: when the settings in force were read; of the last reload, if
+			 * any, deadline_ms: when it ended (wall), status: 0 done, 1 refused, text */
 	LINK_RESULT,	/* operation `id` has ended; number: 0 done, 1 refused or failed; text: of the verb;
 			 * fd: what to tell the operator, in sealed memory */
 	LINK_IMAGE,	/* number 1: the worker `serial` of slot was started from another file than its

@@ -260,8 +260,8 @@ static void service_record(struct acceptor *a, const struct link_record *r, int 
 {
 	struct service *svc = r->service < a->service_count ? &a->services[r->service] : NULL;
 
-	if (svc && r->type == LINK_LISTENER && count == 1)
-		opening_listener(svc, r, fds[0]);
+	if (svc && r->type == LINK_LISTENER && count <= 1)
+		opening_listener(svc, r, count ? fds[0] : -1);
 	else
 		drop(fds, count);
 	if (svc && r->type == LINK_SERVICE)
@@ -300,6 +300,14 @@ static void first_words(struct acceptor *a, const struct link_record *r, int *fd
 	uv_stop(&a->loop);
 }
 
+static void loaded(struct acceptor *a, const struct link_record *r)
+{
+	a->loaded_wall_ms = r->created_wall_ms;
+	a->reload.wall_ms = r->deadline_ms;
+	a->reload.status = r->status;
+	memcpy(a->reload.text, r->text, sizeof(a->reload.text));
+}
+
 static void on_record(void *user, const struct link_record *r, int *fds, unsigned count)
 {
 	struct acceptor *a = user;
@@ -322,6 +330,10 @@ static void on_record(void *user, const struct link_record *r, int *fds, unsigne
 	case LINK_LEASE:
 		drop(fds, count);
 		a->borrows = r->number;
+		break;
+	case LINK_LOADED:
+		drop(fds, count);
+		loaded(a, r);
 		break;
 	case LINK_RESULT:
 		if (count > 1)

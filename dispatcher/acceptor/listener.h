@@ -18,6 +18,7 @@ struct listener {
 	bool polling, wanted, closing;
 	bool is_unix;
 	int next_fd;	  /* opened when it is closed entirely; -1: none */
+	bool leaving;	  /* it is being given up: turns new clients away */
 	uint32_t index;	  /* in its service */
 	uint32_t waiting; /* left in the backlog when last looked; the owner's */
 	uint32_t alone;	  /* how often to presume that one client waits alone; the owner's */

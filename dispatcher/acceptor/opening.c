@@ -74,6 +74,7 @@ static void init_listeners(struct service *svc, const struct listener_ops *ops)
 			.next_fd = -1,
 			.index = i,
 			.name = settings_text(svc->settings, set[i].name),
+			.leaving = set[i].leaving,
 			.owner = svc,
 			.ops = ops};
 }
@@ -212,8 +213,10 @@ void opening_listener(struct service *svc, const struct link_record *r, int fd)
 	int error;
 
 	l = r->number < svc->listener_count ? &svc->listeners[r->number] : NULL;
-	if (!l || (l->fd >= 0 && !l->closing)) {
-		close(fd);
+	if (l && fd < 0)
+		listener_close(l);
+	if (!l || fd < 0 || (l->fd >= 0 && !l->closing)) {
+		base_close(&fd);
 		return;
 	}
 	error = listener_open_consume(l, svc->loop, fd);

@@ -20,6 +20,6 @@ int opening_init(struct service *svc, uint32_t index, const struct settings *set
 void opening_pool(struct service *svc, uint64_t now_ms);
 
 void opening_state(struct service *svc, const struct link_record *r, uint64_t now_ms);
-void opening_listener(struct service *svc, const struct link_record *r, int fd); /* owns fd */
+void opening_listener(struct service *svc, const struct link_record *r, int fd); /* owns fd; -1: close it */
 
 #endif

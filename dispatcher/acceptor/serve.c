@@ -122,7 +122,7 @@ bool serve_admit_consume(struct service *svc, const struct listener *l, int fd, 
 		svc->book->accepted++;
 		return false;
 	}
-	if (svc->state == LINK_CLOSING) /* the filter that turns new clients away is inherited */
+	if (svc->state == LINK_CLOSING || l->leaving) /* the filter that turns new clients away is inherited */
 		setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
 	enter(svc, l, fd, peer, place, now_ms, wall_ms);
 	return true;
@@ -236,7 +236,7 @@ static uint32_t take(struct service *svc, struct listener *l, struct slot *s, ui
 		accept_one(svc, l, now_ms, wall_ms))
 		taken++;
 	peak(svc);
-	*ret_more = taken == want;
+	*ret_more = want && taken == want;
 	if (svc->stash.count && !give(svc, s, svc->stash.count, now_ms))
 		*ret_more = false;
 	return taken;
@@ -277,7 +277,8 @@ static void serve_listener(struct service *svc, struct listener *l, uint32_t lef
 	bool more = true;
 
 	while (more && left && (n = pool_pick(svc->pool, MIN(left, MSG_MAX_CONNS), &slot))) {
-		uint32_t taken = take(svc, l, &svc->slots[slot], n, now_ms, &more);
+		struct slot *s = &svc->slots[slot];
+		uint32_t taken = take(svc, l, s, MIN(n, slot_ring_room(s)), now_ms, &more);
 
 		left -= MIN(left, taken);
 	}

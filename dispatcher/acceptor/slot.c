@@ -187,6 +187,13 @@ int slot_tell(struct slot *s, const struct limits *limits)
 	return answer_of(limits_send(limits, s->chan));
 }
 
+uint32_t slot_ring_room(const struct slot *s)
+{
+	uint64_t open = s->book->given - s->book->done;
+
+	return open < s->ring_len ? (uint32_t)(s->ring_len - open) : 0;
+}
+
 int slot_ping(struct slot *s)
 {
 	uint8_t buf[64];

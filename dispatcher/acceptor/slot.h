@@ -87,6 +87,10 @@ int slot_offer(struct slot *s, const struct msg_conn *conns, const int *fds, uns
 struct limits;
 int slot_tell(struct slot *s, const struct limits *limits);
 
+/* Connections that could all be done before its page is read, and no entry of the ring be lost. Less than
+ * max_conns only while a worker lives that was born when that was less. */
+uint32_t slot_ring_room(const struct slot *s);
+
 /* Control messages; lost ones are said again by the next ping or signal. As slot_offer. */
 int slot_ping(struct slot *s);
 int slot_reopen(struct slot *s); /* log files of its own */

@@ -19,6 +19,12 @@ struct acceptor {
 	int32_t supervisor_pid;
 	uint32_t starts; /* how often an acceptor has started under this supervisor */
 	uint64_t started_wall_ms; /* the supervisor */
+	uint64_t loaded_wall_ms;  /* when the settings were read */
+	struct {
+		uint64_t wall_ms; /* 0: there was none */
+		int32_t status;
+		char text[LINK_TEXT_BYTES];
+	} reload; /* the last one */
 	uint64_t orphaned_wall_ms; /* 0: there is a supervisor */
 	struct control *control;
 	struct hand *hand;

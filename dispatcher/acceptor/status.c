@@ -45,7 +45,7 @@ static bool changed_on_disk(const struct acceptor *a)
 		if (stat(settings_list_text(s, s->files, i), &st) < 0)
 			return true;
 		if ((uint64_t)st.st_mtim.tv_sec * 1000 + (uint64_t)st.st_mtim.tv_nsec / 1000000 >
-			a->started_wall_ms)
+			a->loaded_wall_ms)
 			return true;
 	}
 	return false;
@@ -86,6 +86,19 @@ static json_t *blocks(struct acceptor *a)
 	return array;
 }
 
+static json_t *last_reload(const struct acceptor *a)
+{
+	json_t *o;
+
+	if (!a->reload.wall_ms)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "at", time_text(a->reload.wall_ms));
+	json_object_set_new(o, "status", json_integer(a->reload.status));
+	json_object_set_new(o, "text", json_string(a->reload.text));
+	return o;
+}
+
 static json_t *dispatcher(struct acceptor *a)
 {
 	const struct settings *s = a->settings;
@@ -100,7 +113,8 @@ static json_t *dispatcher(struct acceptor *a)
 	json_object_set_new(d, "started", time_text(a->started_wall_ms));
 	json_object_set_new(d, "config_file", text_or_null(settings_text(s, s->config_file)));
 	json_object_set_new(d, "config_hash", json_string(s->hash));
-	json_object_set_new(d, "config_loaded", time_text(a->started_wall_ms));
+	json_object_set_new(d, "config_loaded", time_text(a->loaded_wall_ms));
+	json_object_set_new(d, "last_reload", last_reload(a));
 	json_object_set_new(d, "config_changed_on_disk", json_boolean(changed_on_disk(a)));
 	json_object_set_new(d, "not_enforced", texts(s, s->not_enforced));
 	json_object_set_new(d, "blocks", blocks(a));
@@ -114,8 +128,11 @@ static json_t *listeners(const struct service *svc, uint64_t *ret_waiting, uint6
 
 	for (uint32_t i = 0; i < svc->listener_count; i++) {
 		uint32_t now, most, drops;
-		json_t *l = json_object();
+		json_t *l;
 
+		if (svc->listeners[i].leaving && svc->listeners[i].fd < 0)
+			continue;
+		l = json_object();
 		listener_figures(&svc->listeners[i], &now, &most, &drops);
 		json_object_set_new(l, "address", json_string(svc->listeners[i].name));
 		json_object_set_new(l, "open", json_boolean(svc->listeners[i].fd >= 0));
@@ -356,12 +373,20 @@ static void dump_consume(json_t *value, FILE *out)
 	json_decref(value);
 }
 
+/* One that a reload took away is no news any more once nothing of it is left. */
+static bool is_told(const struct answer *an, const struct service *svc)
+{
+	if (svc->set->leaving && svc->state == LINK_CLOSED && !svc->attached)
+		return false;
+	return !an->only || an->only == svc;
+}
+
 /* The next service that the answer is about, from an->service on; NULL: there is none left. */
 static struct service *next_service(struct answer *an)
 {
 	struct acceptor *a = an->acceptor;
 
-	while (an->service < a->service_count && an->only && an->only != &a->services[an->service])
+	while (an->service < a->service_count && !is_told(an, &a->services[an->service]))
 		an->service++;
 	return an->service < a->service_count ? &a->services[an->service] : NULL;
 }

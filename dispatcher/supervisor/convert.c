@@ -112,3 +112,12 @@ int convert_settings(json_t *saved, struct reader_result *ret_config)
 	snapshot_fd(saved, key); /* it has its owner */
 	return 0;
 }
+
+int convert_file(json_t *saved, const struct reader_result *config, struct reader_result *ret_file)
+{
+	if (is_mapped(saved, "file_fd", ret_file)) {
+		snapshot_fd(saved, "file_fd"); /* it has its owner */
+		return 0;
+	}
+	return reader_result_copy(config, ret_file);
+}

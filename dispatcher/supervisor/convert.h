@@ -10,4 +10,8 @@
  * from the text that travels along. 0 or -EBADMSG. */
 int convert_settings(json_t *saved, struct reader_result *ret_config);
 
+/* The settings as they were read from the file; where these are of another layout, a copy of config. 0 or
+ * -errno. */
+int convert_file(json_t *saved, const struct reader_result *config, struct reader_result *ret_file);
+
 #endif

@@ -6,6 +6,7 @@
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/records.h"
+#include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/thefts.h"
@@ -156,6 +157,7 @@ static order_fn *const orders[] = {
 	[LINK_START] = sv_start,
 	[LINK_RENEW] = sv_renew,
 	[LINK_UPGRADE] = sv_upgrade,
+	[LINK_RELOAD] = reload_order,
 	[LINK_REOPEN] = order_reopen,
 	[LINK_RECORD] = order_record,
 };
@@ -204,6 +206,7 @@ void sv_announce(void *user)
 	struct sv *sv = user;
 
 	sv_announce_lease(sv);
+	reload_announce(sv->reload);
 	services_announce(sv->services);
 	workers_announce(sv->workers);
 	thefts_announce(sv->thefts);

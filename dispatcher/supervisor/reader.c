@@ -200,6 +200,20 @@ void reader_result_settle(struct reader_result *result)
 	result->diff = NULL;
 }
 
+int reader_result_copy(const struct reader_result *result, struct reader_result *ret_copy)
+{
+	OWNS_FD int fd = fcntl(result->fd, F_DUPFD_CLOEXEC, 3);
+	void *block;
+
+	if (fd < 0)
+		return -errno;
+	block = mmap(NULL, result->settings->bytes, PROT_READ, MAP_SHARED, fd, 0);
+	if (block == MAP_FAILED)
+		return -errno;
+	*ret_copy = (struct reader_result){.fd = base_steal_fd(&fd), .settings = block};
+	return 0;
+}
+
 void reader_result_free(struct reader_result *result)
 {
 	reader_result_settle(result);

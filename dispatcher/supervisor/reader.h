@@ -43,6 +43,9 @@ int reader_start(struct uv_loop_s *loop, struct children *children,
 	const struct reader_request *request, reader_done *done, struct reader **ret_reader);
 struct reader *reader_free(struct reader *r); /* kills it, nothing is told any more; returns NULL */
 
+/* Another descriptor and mapping of the same settings. 0 or -errno. */
+int reader_result_copy(const struct reader_result *result, struct reader_result *ret_copy);
+
 /* Unmaps and closes; one that was never filled ({.fd = -1}) is fine. */
 void reader_result_free(struct reader_result *result);
 

@@ -16,8 +16,10 @@
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/closures.h"
 #include "dispatcher/supervisor/convert.h"
+#include "dispatcher/supervisor/ledgers.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/state.h"
@@ -131,23 +133,18 @@ static void restore_closures(struct closures *closures, json_t *root)
 	}
 }
 
-static int carry_into(int fd, const struct ledger *old, size_t old_bytes, uint32_t services)
+static int carry_over(struct sv *sv, int old_fd)
 {
+	uint32_t services = sv->config.settings->services.count;
+	OWNS_MEM struct ledger_need *needs = ledgers_needs(sv->config.settings);
 	OWNS_MEM uint32_t *map = calloc(services + 1, sizeof(*map));
-	struct stat st;
-	void *memory;
-	int bad;
 
-	if (!map || fstat(fd, &st) < 0)
+	if (!map || !needs)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < services; i++)
 		map[i] = i;
-	memory = page_map(fd, (size_t)st.st_size, 1);
-	if (!memory)
-		return -errno;
-	bad = ledger_carry(memory, old, old_bytes, map);
-	munmap(memory, (size_t)st.st_size);
-	return bad;
+	sv->ledger_fd = ledgers_carry(old_fd, needs, services, map);
+	return MIN(sv->ledger_fd, 0);
 }
 
 /* One of other records is carried over into one of ours; nobody writes the old one any more. */
@@ -166,9 +163,7 @@ static int restore_ledger(struct sv *sv, json_t *root)
 	sv->ledger_fd = fd;
 	bad = ledger_check_own(old, (size_t)st.st_size, services);
 	if (bad && !ledger_check(old, (size_t)st.st_size, services)) {
-		bad = sv_make_ledger(sv);
-		if (!bad)
-			bad = carry_into(sv->ledger_fd, old, (size_t)st.st_size, services);
+		bad = carry_over(sv, fd);
 		json_object_set_new(root, "ledger_fd", json_integer(fd)); /* nobody's: closed at the end */
 	}
 	munmap(old, (size_t)st.st_size);
@@ -179,6 +174,7 @@ static void restore_process(struct sv *sv, json_t *root)
 {
 	sv->started_ms = snapshot_number(root, "started_ms", clock_mono_ms());
 	sv->started_wall_ms = snapshot_number(root, "started_wall_ms", clock_wall_ms());
+	sv->loaded_wall_ms = snapshot_number(root, "loaded_wall_ms", sv->started_wall_ms);
 	sv->upgraded_wall_ms = clock_wall_ms();
 	sv->nofile.rlim_cur = snapshot_number(root, "nofile_soft", 1024);
 	sv->nofile.rlim_max = snapshot_number(root, "nofile_hard", 4096);
@@ -188,6 +184,7 @@ static void restore_process(struct sv *sv, json_t *root)
 static const char *restore_parts(struct sv *sv, json_t *root)
 {
 	restore_closures(sv->closures, root);
+	reload_restore(sv->reload, root);
 	services_restore(sv->services, root);
 	baton_restore(sv->baton, root);
 	if (workers_restore(sv->workers, root))
@@ -209,6 +206,8 @@ static const char *rebuild(struct sv *sv, json_t *root)
 		return missing;
 	if (convert_settings(root, &sv->config))
 		return "its settings";
+	if (convert_file(root, &sv->config, &sv->file))
+		return "its file's settings";
 	restore_process(sv, root);
 	log_set_debug(sv->config.settings->debug);
 	rundir_restore(&sv->rundir, sv->config.settings, root);
@@ -239,7 +238,7 @@ int upgrade_probe(int argc, char **argv)
 
 	if (!sv || argc <= UPGRADE_ARG_STATE)
 		return SUPERVISOR_FAILED;
-	sv->config.fd = sv->ledger_fd = -1;
+	sv->config.fd = sv->file.fd = sv->ledger_fd = -1;
 	if (!read_state(argv, &fd, &root))
 		bad = rebuild(sv, root);
 	if (bad)
@@ -298,7 +297,7 @@ int upgrade_resume(int argc, char **argv)
 
 	if (!sv || argc <= UPGRADE_ARG_STATE || read_state(argv, &fd, &root))
 		return SUPERVISOR_FAILED;
-	sv->config.fd = sv->ledger_fd = -1;
+	sv->config.fd = sv->file.fd = sv->ledger_fd = -1;
 	if (!why)
 		open_way_back((int)snapshot_number(root, "old_image_fd", 0), fd);
 	bad = rebuild(sv, root);

@@ -29,21 +29,27 @@ static struct access access_of(const struct settings *s)
 	return (struct access){.gid = admin ? s->admin_gid : s->status_gid, .everybody = admin && status};
 }
 
+static int allow_in(const char *path, const struct access *access)
+{
+	mode_t mode = access->gid == SETTINGS_NO_ID || access->everybody ? 0755 : 0750;
+
+	if (access->gid != SETTINGS_NO_ID && chown(path, (uid_t)-1, access->gid) < 0)
+		return -errno;
+	return chmod(path, mode) < 0 ? -errno : 0;
+}
+
 static int make_dir(const char *path, const struct access *access)
 {
 	char part[RUNDIR_PATH_BYTES];
-	mode_t mode = access->gid == SETTINGS_NO_ID || access->everybody ? 0755 : 0750;
 
 	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
 		if (mkdir(part, 0755) < 0 && errno != EEXIST)
 			return -errno;
 	}
-	if (mkdir(path, mode) < 0)
+	if (mkdir(path, 0700) < 0)
 		return errno == EEXIST ? 0 : -errno;
-	if (access->gid != SETTINGS_NO_ID && chown(path, (uid_t)-1, access->gid) < 0)
-		return -errno;
-	return chmod(path, mode) < 0 ? -errno : 0;
+	return allow_in(path, access);
 }
 
 static pid_t read_pid(int fd)
@@ -128,20 +134,24 @@ static int connect_former(const char *path)
 	return base_steal_fd(&fd);
 }
 
+static uint32_t mode_of(const struct access *access)
+{
+	return access->everybody ? 0666 : access->gid != SETTINGS_NO_ID ? 0660 : 0600;
+}
+
 /* Within RUN_DIR, whose lock we hold, a socket that is still served belongs to an acceptor that lost
  * its supervisor; it serves on, but who asks for the dispatcher shall find us. */
 static int open_control(struct rundir *r, const struct access *access, const char *dir)
 {
 	bool inside = strncmp(r->control_path, dir, strlen(dir)) == 0 &&
 		r->control_path[strlen(dir)] == '/';
-	uint32_t mode = access->everybody ? 0666 : access->gid != SETTINGS_NO_ID ? 0660 : 0600;
 	enum unixsock_former former = inside ? UNIXSOCK_OURS : UNIXSOCK_DEAD;
 
 	if (inside)
 		r->former = connect_former(r->control_path);
 	if (r->former >= 0)
 		former = UNIXSOCK_SERVED;
-	return unixsock_open(&r->control, r->control_path, former, mode, SETTINGS_NO_ID, access->gid,
+	return unixsock_open(&r->control, r->control_path, former, mode_of(access), SETTINGS_NO_ID, access->gid,
 		CONTROL_BACKLOG);
 }
 
@@ -151,6 +161,18 @@ void rundir_publish(struct rundir *r)
 
 	if (bad)
 		log_event(EV_INTERNAL, "where=control why=\"%s\"", strerror(-bad));
+}
+
+void rundir_adjust(struct rundir *r, const struct settings *s, bool other_access)
+{
+	struct access access = access_of(s);
+	uint32_t gid = access.gid == SETTINGS_NO_ID ? getegid() : access.gid;
+
+	r->control_path = settings_text(s, s->control_socket);
+	if (!other_access)
+		return;
+	unixsock_allow(&r->control, r->control_path, mode_of(&access), SETTINGS_NO_ID, gid);
+	allow_in(settings_text(s, s->run_dir), &access);
 }
 
 static void set_paths(struct rundir *r, const struct settings *s)

@@ -31,6 +31,8 @@ void rundir_save(const struct rundir *r, json_t *root);
 void rundir_restore(struct rundir *r, const struct settings *s, json_t *root);
 /* With a former: until this is called the control socket's path goes on leading there. */
 void rundir_publish(struct rundir *r);
+/* Other settings; other_access: others may knock. */
+void rundir_adjust(struct rundir *r, const struct settings *s, bool other_access);
 void rundir_close(struct rundir *r); /* removes what it made, except the directory */
 
 #endif

@@ -72,6 +72,7 @@ enum services_prepared {
  * wait. tell: lines for the operator. 0, an answer above with nothing prepared, or -ENOMEM. */
 int services_prepare(struct services *all, const struct settings *tables, const uint32_t *map, FILE *tell);
 void services_discard(struct services *all);
+bool services_will_open(const struct services *all, uint32_t service); /* of the prepared ones */
 
 /* What was prepared is in force, and config says the same. Services that are not in the map have
  * nobody left. */

@@ -62,14 +62,21 @@ static bool is_being_given_up(const struct next_service *n, uint32_t index)
 		n->service->bindings[index].sock.fd >= 0;
 }
 
+bool services_will_open(const struct services *all, uint32_t service)
+{
+	const struct next_service *n = &all->next->services[service];
+
+	return service_is_wanted(all, all->next->tables, n->settings) &&
+		(n->is_new || n->service->state != LINK_FAILED);
+}
+
 /* What cannot be opened now is tried again as before: that is no reason to refuse other changes. */
 static int open_new(struct services *all, struct next_service *n, FILE *tell)
 {
 	uint32_t there = 0, count = n->settings->listeners.count;
 	int bad = 0;
 
-	if (!service_is_wanted(all, all->next->tables, n->settings) ||
-		(!n->is_new && n->service->state == LINK_FAILED))
+	if (!services_will_open(all, (uint32_t)(n - all->next->services)))
 		return 0;
 	for (uint32_t i = 0; i < count; i++) {
 		if (settings_listeners(all->next->tables, n->settings)[i].leaving)

@@ -15,6 +15,7 @@ static void save_listener(const struct service *svc, uint32_t index, json_t *o)
 	snapshot_put_text(o, "name", settings_text(s, settings_listeners(s, svc->settings)[index].name));
 	snapshot_put(o, "index", index);
 	snapshot_put(o, "lent", b->lent);
+	snapshot_put(o, "left_ms", b->left_ms);
 	snapshot_put_fd(o, "socket_fd", b->sock.fd);
 	snapshot_put(o, "path_dev", b->sock.dev);
 	snapshot_put(o, "path_ino", b->sock.ino);
@@ -71,6 +72,9 @@ static void restore_listener(struct service *svc, json_t *o)
 	b->listener = &settings_listeners(s, svc->settings)[index];
 	b->path = b->listener->addr.family == AF_UNIX ? settings_text(s, b->listener->path) : NULL;
 	b->lent = snapshot_number(o, "lent", 0);
+	b->left_ms = snapshot_number(o, "left_ms", 0);
+	if (b->left_ms)
+		timer_in(svc->all->look, 1);
 	b->sock.fd = snapshot_fd(o, "socket_fd");
 	b->sock.dev = snapshot_number(o, "path_dev", 0);
 	b->sock.ino = snapshot_number(o, "path_ino", 0);

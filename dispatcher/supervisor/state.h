@@ -24,6 +24,9 @@ struct sv {
 	uv_loop_t loop;
 	uv_signal_t signals[SV_SIGNALS];
 	struct reader_result config;	 /* in force; the one place that holds it */
+	struct reader_result file;	 /* the same as it was read: without what only stays for a while */
+	uint64_t loaded_wall_ms;	 /* when it was read */
+	struct reload *reload;
 	struct rlimit nofile;		 /* as we were started with */
 	uint64_t acceptor_nofile;	 /* its soft and hard limit */
 	uint64_t started_ms, started_wall_ms;
@@ -62,6 +65,8 @@ struct supervisor_options;
 int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_t *saved);
 int sv_make_ledger(struct sv *sv);
 int sv_serve(struct sv *sv); /* until it is told to stop, and frees everything; an enum supervisor_exit */
+
+void sv_adapt(struct sv *sv, unsigned changes); /* to other settings; enum schema_change, its own */
 
 /* upgrade.c */
 void sv_upgrade(struct sv *sv, const struct link_record *order);

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "dispatcher/supervisor/baton.h"
 #include "dispatcher/supervisor/logs.h"
+#include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/watch.h"
@@ -122,6 +123,7 @@ void sv_drain(struct sv *sv, const char *by, uint64_t within_ms)
 		return;
 	sv_upgrade_cancel(sv);
 	set_phase(sv, SV_DRAINS);
+	reload_abandon(sv->reload);
 	log_event(EV_STOPPING, "by=%s deadline_ms=%" PRIu64, by,
 		is_given ? within_ms : sv->config.settings->shutdown_ms);
 	sv_cancel_starts(sv);
@@ -140,6 +142,7 @@ void sv_kill(struct sv *sv, const char *by)
 	sv_cancel_starts(sv);
 	close_services(sv, true, SV_AS_CONFIGURED);
 	set_phase(sv, SV_KILLS);
+	reload_abandon(sv->reload);
 	workers_kill_all(sv->workers);
 	timer_in(sv->limit, GRACE_MS);
 	sv_look(sv);

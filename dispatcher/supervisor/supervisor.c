@@ -4,9 +4,7 @@
 #include "dispatcher/supervisor/supervisor.h"
 #include "common/base.h"
 #include "common/clock.h"
-#include "common/ledger.h"
 #include "common/log.h"
-#include "common/page.h"
 #include "dispatcher/supervisor/adopted.h"
 #include "dispatcher/supervisor/baton.h"
 #include "dispatcher/supervisor/child.h"
@@ -15,10 +13,12 @@
 #include "dispatcher/supervisor/inherited.h"
 #include "dispatcher/supervisor/images.h"
 #include "dispatcher/supervisor/launch.h"
+#include "dispatcher/supervisor/ledgers.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/memory.h"
 #include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/records.h"
+#include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/thefts.h"
@@ -60,6 +60,8 @@ static int read_config(struct sv *sv, const char *path)
 	struct reader_request request = {.path = path, .old_fd = -1, .tell = tell};
 	int status = 0, answer = reader_read(&request, &sv->config, &status);
 
+	if (!answer)
+		answer = reader_result_copy(&sv->config, &sv->file);
 	if (!answer)
 		return SUPERVISOR_DONE;
 	if (answer == READER_REFUSED)
@@ -106,7 +108,6 @@ static void raise_descriptors(struct sv *sv)
 {
 	struct rlimit wanted;
 
-	getrlimit(RLIMIT_NOFILE, &sv->nofile);
 	wanted.rlim_max = MAX(sv->nofile.rlim_max, acceptor_descriptors(sv->config.settings));
 	wanted.rlim_cur = wanted.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &wanted) < 0) {
@@ -120,6 +121,7 @@ static void settle_process(struct sv *sv)
 {
 	OWNS_FD int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
+	getrlimit(RLIMIT_NOFILE, &sv->nofile);
 	raise_descriptors(sv);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGPIPE, SIG_IGN);
@@ -163,34 +165,14 @@ static int adopt_inherited(struct sv *sv)
 
 /* --- shared memory --- */
 
-static struct ledger_need *ledger_needs(const struct settings *s)
-{
-	struct ledger_need *needs = calloc(s->services.count + 1, sizeof(*needs));
-
-	for (uint32_t i = 0; needs && i < s->services.count; i++)
-		needs[i] = (struct ledger_need){settings_worker_slots(settings_service(s, i)),
-			settings_conn_slots(settings_service(s, i))};
-	return needs;
-}
-
 int sv_make_ledger(struct sv *sv)
 {
-	uint32_t services = sv->config.settings->services.count;
-	OWNS_MEM struct ledger_need *needs = ledger_needs(sv->config.settings);
-	size_t bytes = needs ? ledger_bytes(needs, services) : 0;
-	void *memory;
+	OWNS_MEM struct ledger_need *needs = ledgers_needs(sv->config.settings);
 
 	if (!needs)
 		return -ENOMEM;
-	sv->ledger_fd = page_memory("ledger", bytes);
-	if (sv->ledger_fd < 0)
-		return sv->ledger_fd;
-	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, sv->ledger_fd, 0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	ledger_format(memory, needs, services);
-	munmap(memory, bytes);
-	return 0;
+	sv->ledger_fd = ledgers_make(needs, sv->config.settings->services.count);
+	return MIN(sv->ledger_fd, 0);
 }
 
 /* --- signals --- */
@@ -210,7 +192,7 @@ static void on_signal(uv_signal_t *handle, int number)
 		sv_order(sv, &(struct link_record){.type = LINK_REOPEN, .text = "SIGUSR1"});
 		break;
 	case SIGHUP:
-		log_event(EV_CONFIG_WARNING, "text=\"SIGHUP: a changed configuration needs a restart\"");
+		sv_order(sv, &(struct link_record){.type = LINK_RELOAD, .text = "SIGHUP"});
 		break;
 	default:
 		children_sweep(sv->children);
@@ -270,6 +252,7 @@ static int make_workers(struct sv *sv)
 	static const struct workers_ops ops = {.unusable = on_unusable, .exited = on_exited};
 	struct workers_world world = {.loop = &sv->loop,
 		.config = &sv->config,
+		.ledger_fd = &sv->ledger_fd,
 		.children = sv->children,
 		.services = sv->services,
 		.outlet = baton_outlet(sv->baton),
@@ -322,14 +305,27 @@ int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_
 	if (!bad)
 		bad = ops_new(baton_outlet(sv->baton), &sv->ops);
 	if (!bad)
+		bad = reload_new(sv, &sv->reload);
+	if (!bad)
 		bad = timer_new(&sv->loop, sv_on_limit, sv, &sv->limit);
 	return bad ? bad : watch_signals(sv);
+}
+
+void sv_adapt(struct sv *sv, unsigned changes)
+{
+	const struct settings *s = sv->config.settings;
+
+	log_set_debug(s->debug);
+	rundir_adjust(&sv->rundir, s, changes & SCHEMA_CONTROL);
+	raise_descriptors(sv);
+	baton_world(sv->baton)->nofile = sv->acceptor_nofile;
 }
 
 /* Backwards: what holds something of another goes first. */
 static void free_parts(struct sv *sv)
 {
 	log_to(STDERR_FILENO);
+	reload_free(sv->reload);
 	thefts_free(sv->thefts);
 	records_free(sv->records);
 	ops_free(sv->ops);
@@ -361,6 +357,7 @@ int sv_serve(struct sv *sv)
 	former_free(sv->former);
 	adopted_free(sv->adopted);
 	reader_result_free(&sv->config);
+	reader_result_free(&sv->file);
 	return SUPERVISOR_DONE;
 }
 
@@ -389,9 +386,11 @@ static int run(struct sv *sv, const struct supervisor_options *options)
 int supervisor_main(const struct supervisor_options *options)
 {
 	struct sv sv = {.config.fd = -1,
+		.file.fd = -1,
 		.ledger_fd = -1,
 		.started_ms = clock_mono_ms(),
-		.started_wall_ms = clock_wall_ms()};
+		.started_wall_ms = clock_wall_ms(),
+		.loaded_wall_ms = clock_wall_ms()};
 	int status, bad = adopt_inherited(&sv);
 
 	if (bad) {
@@ -410,5 +409,6 @@ int supervisor_main(const struct supervisor_options *options)
 	rundir_close(&sv.rundir);
 	adopted_free(sv.adopted);
 	reader_result_free(&sv.config);
+	reader_result_free(&sv.file);
 	return SUPERVISOR_FAILED;
 }

@@ -20,6 +20,7 @@
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/records.h"
+#include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/state.h"
@@ -155,6 +156,8 @@ static void save_settings(const struct sv *sv, json_t *root)
 	}
 	snapshot_put_text(root, "settings_text", text);
 	snapshot_put_fd(root, "settings_fd", sv->config.fd);
+	snapshot_put_fd(root, "file_fd", sv->file.fd);
+	snapshot_put(root, "loaded_wall_ms", sv->loaded_wall_ms);
 	snapshot_put_text(root, "config_file", settings_text(s, s->config_file));
 	snapshot_put_text(root, "config_hash", s->hash);
 }
@@ -188,6 +191,7 @@ static int save(const struct upgrade *u, json_t **ret_root)
 	rundir_save(&sv->rundir, root);
 	logs_save(sv->logs, root);
 	baton_save(sv->baton, root);
+	reload_save(sv->reload, root);
 	services_save(sv->services, root);
 	workers_save(sv->workers, root);
 	thefts_save(sv->thefts, root);

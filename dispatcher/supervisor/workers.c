@@ -8,6 +8,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "dispatcher/link.h"
+#include "dispatcher/supervisor/ledgers.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/watch.h"
@@ -283,7 +284,8 @@ static int make_gangs(struct workers *all, uint32_t count)
 	while (all->gang_count < count) {
 		const struct service_settings *svc =
 			services_settings(all->world.services, all->gang_count);
-		struct gang *g = gang_new(settings_worker_slots(svc));
+		struct ledger_need has = ledgers_has(*all->world.ledger_fd, all->gang_count);
+		struct gang *g = gang_new(MAX(settings_worker_slots(svc), has.workers));
 
 		if (!g)
 			return -ENOMEM;

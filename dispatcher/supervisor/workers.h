@@ -22,6 +22,7 @@ struct workers_ops {
 struct workers_world {
 	struct uv_loop_s *loop;
 	const struct reader_result *config; /* what is in force, whenever it is asked */
+	const int *ledger_fd;		    /* so is this */
 	struct children *children;
 	struct services *services;
 	struct outlet *outlet;

@@ -56,7 +56,7 @@ static const char *one_service(unsigned port)
 static void an_acceptor_is_told_everything_and_then_to_go(void **state)
 {
 	static const enum link_type expected[] = {
-		LINK_HELLO, LINK_PARK, LINK_SERVICE, LINK_LISTENER, LINK_GO};
+		LINK_HELLO, LINK_PARK, LINK_LOADED, LINK_SERVICE, LINK_LISTENER, LINK_GO};
 	struct rig_news news;
 
 	rig_start(&rig, one_service(rig_free_port()));

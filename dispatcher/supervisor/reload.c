@@ -1,0 +1,451 @@
+/* A reload reads the files in a process of its own, binds what is new, starts a worker of each service
+ * that needs new ones, has another acceptor read the new tables, and only when all of that has worked
+ * replaces the acceptor and, while none runs, what is in force. Whatever fails before leaves everything
+ * as it was.
+ *
+ *     IDLE -> READS -> BINDS (waits for ports that are being given up) -> TRIES (workers)
+ *       ^       |        |                                                  |
+ *       |<------+--------+------ refused, failed, abandoned ------+---------+-> PREPARES (an acceptor)
+ *       +------------------------- done, failed ------------------+-- SWITCHES <----+
+ */
+#include "dispatcher/supervisor/reload.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "config/tables.h"
+#include "dispatcher/supervisor/baton.h"
+#include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/services.h"
+#include "dispatcher/supervisor/snapshot.h"
+#include "dispatcher/supervisor/state.h"
+#include "dispatcher/supervisor/swap.h"
+#include "dispatcher/supervisor/watch.h"
+#include "dispatcher/supervisor/workers.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#define AGAIN_MS 100
+#define WAIT_MS 10000 /* for what is under way: ports that are given up, another acceptor's start */
+#define IN_FORCE "nothing has changed: what was in force stays in force"
+
+enum reload_state { RELOAD_IDLE, RELOAD_READS, RELOAD_BINDS, RELOAD_TRIES, RELOAD_PREPARES, RELOAD_SWITCHES };
+
+struct reload {
+	struct sv *sv;
+	struct news news;
+	enum reload_state state;
+	uint64_t id;
+	bool is_dry;
+	uint64_t began_ms, began_wall_ms;
+	struct reader *reader;
+	struct swap *swap;
+	struct timer *again;
+	uint64_t wait_until_ms;
+	FILE *out; /* the words for the operator, text once it is flushed */
+	char *text;
+	size_t size;
+	int commit; /* what swap_commit answered */
+	uint64_t last_wall_ms; /* of the last that ended, 0: none */
+	int last_status;
+	char last_text[LINK_TEXT_BYTES];
+};
+
+static const unsigned may_follow[] = {
+	[RELOAD_IDLE] = BIT(RELOAD_READS),
+	[RELOAD_READS] = BIT(RELOAD_BINDS) | BIT(RELOAD_IDLE),
+	[RELOAD_BINDS] = BIT(RELOAD_TRIES) | BIT(RELOAD_IDLE),
+	[RELOAD_TRIES] = BIT(RELOAD_PREPARES) | BIT(RELOAD_IDLE),
+	[RELOAD_PREPARES] = BIT(RELOAD_SWITCHES) | BIT(RELOAD_IDLE),
+	[RELOAD_SWITCHES] = BIT(RELOAD_IDLE),
+};
+
+static void set_state(struct reload *r, enum reload_state state)
+{
+	ASSERT(may_follow[r->state] & BIT(state));
+	r->state = state;
+}
+
+/* --- the end --- */
+
+static int say_loaded(struct news *news, int fd)
+{
+	const struct reload *r = (struct reload *)((char *)news - offsetof(struct reload, news));
+	struct link_record record = {.type = LINK_LOADED,
+		.created_wall_ms = r->sv->loaded_wall_ms,
+		.deadline_ms = r->last_wall_ms,
+		.status = r->last_status};
+
+	memcpy(record.text, r->last_text, sizeof(record.text));
+	return link_send(fd, &record, NULL, 0);
+}
+
+void reload_announce(struct reload *r)
+{
+	outlet_push(baton_outlet(r->sv->baton), &r->news);
+}
+
+/* The first line that is not about the file as such. */
+static const char *gist(const char *text)
+{
+	static const char *const notes[] = {"warning: ", "not enforced: "};
+	const char *next;
+
+	for (size_t i = 0; i < ARRAY_LEN(notes); i++)
+		if (strncmp(text, notes[i], strlen(notes[i])) == 0 && (next = strchr(text, '\n')))
+			return gist(next + 1);
+	return text;
+}
+
+static void log_result(const struct reload *r, int status)
+{
+	char quoted[LOG_QUOTE_BYTES];
+
+	log_quote(gist(r->text), quoted);
+	if (status)
+		log_event(EV_RELOAD_REFUSED, "text=%s", quoted);
+	else
+		log_event(EV_RELOADED, "config_hash=%s text=%s", r->sv->config.settings->hash, quoted);
+}
+
+/* A dry run is not remembered as the last reload. */
+static void remember(struct reload *r, int status)
+{
+	if (r->is_dry)
+		return;
+	r->last_wall_ms = clock_wall_ms();
+	r->last_status = status;
+	snprintf(r->last_text, sizeof(r->last_text), "%s", gist(r->text));
+	log_result(r, status);
+	reload_announce(r);
+}
+
+static void free_all(struct reload *r)
+{
+	timer_stop(r->again);
+	r->reader = reader_free(r->reader);
+	r->swap = swap_free(r->swap);
+	if (r->out)
+		fclose(r->out);
+	r->out = NULL;
+	free(r->text);
+	r->text = NULL;
+}
+
+/* The words so far, and last, are what the operator is told. */
+static void end(struct reload *r, int status, const char *last)
+{
+	if (last)
+		fprintf(r->out, "%s\n", last);
+	fflush(r->out);
+	set_state(r, RELOAD_IDLE);
+	remember(r, status);
+	ops_end(r->sv->ops, r->id, status, r->text);
+	free_all(r);
+}
+
+static void refuse(struct reload *r)
+{
+	end(r, 1, r->is_dry ? NULL : IN_FORCE);
+}
+
+static void fail(struct reload *r, const char *what, int bad)
+{
+	fprintf(r->out, "%s: %s\n", what, strerror(-bad));
+	refuse(r);
+}
+
+void reload_abandon(struct reload *r)
+{
+	if (r->state == RELOAD_IDLE || r->state == RELOAD_SWITCHES)
+		return; /* the commit sees that everything ends */
+	if (r->state == RELOAD_PREPARES)
+		baton_discard(r->sv->baton);
+	fprintf(r->out, "everything is being shut down\n");
+	refuse(r);
+}
+
+/* --- the change --- */
+
+static void on_swap(void *user)
+{
+	struct reload *r = user;
+
+	r->commit = r->sv->phase == SV_RUNS ? swap_commit(r->swap, r->began_ms) : -ESHUTDOWN;
+	if (r->commit)
+		return;
+	r->sv->loaded_wall_ms = r->began_wall_ms;
+	sv_adapt(r->sv, swap_diff(r->swap)->changes);
+}
+
+static void on_done(void *user)
+{
+	struct reload *r = user;
+
+	if (r->commit)
+		fail(r, "cannot make the new tables", r->commit);
+	else
+		end(r, 0, NULL);
+}
+
+static void on_prepared(void *user, const char *error)
+{
+	struct reload *r = user;
+
+	if (!error && baton_switch(r->sv->baton, on_swap, on_done, r))
+		error = "the new acceptor is gone already";
+	if (error) {
+		fprintf(r->out, "%s\n", error);
+		refuse(r);
+		return;
+	}
+	set_state(r, RELOAD_SWITCHES);
+}
+
+/* --- what comes before --- */
+
+/* False: it is time to give up. */
+static bool wait_on(struct reload *r)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	if (!r->wait_until_ms)
+		r->wait_until_ms = now_ms + WAIT_MS;
+	if (now_ms >= r->wait_until_ms)
+		return false;
+	timer_in(r->again, AGAIN_MS);
+	return true;
+}
+
+static void prepare_acceptor(struct reload *r)
+{
+	const struct reader_result *tables = swap_tables(r->swap);
+	int bad = baton_prepare(r->sv->baton, tables->settings, tables->fd, on_prepared, r);
+
+	if (bad == -EBUSY && wait_on(r))
+		return;
+	if (bad)
+		fail(r, "cannot start another acceptor", bad);
+}
+
+static void on_tried(void *user, const char *error)
+{
+	struct reload *r = user;
+
+	if (error) {
+		fprintf(r->out, "%s\n", error);
+		refuse(r);
+		return;
+	}
+	set_state(r, RELOAD_PREPARES);
+	r->wait_until_ms = 0;
+	prepare_acceptor(r);
+}
+
+static void bind_new(struct reload *r)
+{
+	int answer = swap_bind(r->swap, r->out);
+
+	if (answer == SWAP_WAIT && wait_on(r))
+		return;
+	if (answer == SWAP_WAIT)
+		fprintf(r->out, "an address that is wanted anew is still being given up; try again\n");
+	if (answer > 0) {
+		refuse(r);
+		return;
+	}
+	if (!answer) {
+		set_state(r, RELOAD_TRIES);
+		answer = swap_try_workers(r->swap, on_tried, r);
+	}
+	if (answer)
+		fail(r, "cannot get the new configuration ready", answer);
+}
+
+static void on_again(void *user)
+{
+	struct reload *r = user;
+
+	if (r->state == RELOAD_BINDS)
+		bind_new(r);
+	else if (r->state == RELOAD_PREPARES)
+		prepare_acceptor(r);
+}
+
+/* --- the files --- */
+
+static void on_told(void *user, enum load_severity severity, const char *text)
+{
+	static const char *const names[] = {[LOAD_NOT_ENFORCED] = "not enforced: ",
+		[LOAD_WARNING] = "warning: ", [LOAD_ERROR] = ""};
+	struct reload *r = user;
+	const char *name = (size_t)severity < ARRAY_LEN(names) ? names[severity] : NULL;
+
+	fprintf(r->out, "%s%s\n", name ? name : "", text);
+}
+
+/* How many workers each service of the file in force has. */
+static uint32_t *count_workers(const struct sv *sv)
+{
+	const struct settings *file = sv->file.settings;
+	uint32_t *counts = calloc(file->services.count + 1, sizeof(*counts));
+
+	for (uint32_t i = 0; counts && i < file->services.count; i++) {
+		uint32_t at = tables_find(sv->config.settings,
+			settings_text(file, settings_service(file, i)->name));
+
+		if (at != UINT32_MAX)
+			counts[i] = workers_live(sv->workers, at);
+	}
+	return counts;
+}
+
+static bool is_same(const struct sv *sv, const struct reader_result *read)
+{
+	const struct diff *d = read->diff;
+
+	for (uint32_t i = 0; i < d->services.count; i++)
+		if (diff_service(d, i)->kind != DIFF_SAME)
+			return false;
+	return !d->changes && strcmp(sv->file.settings->hash, read->settings->hash) == 0;
+}
+
+static void apply(struct reload *r, struct reader_result *read)
+{
+	OWNS_MEM uint32_t *workers = count_workers(r->sv);
+	bool same = is_same(r->sv, read);
+	int bad = 0;
+
+	diff_print(read->diff, workers, r->out);
+	if (!r->is_dry && !same)
+		bad = swap_new(r->sv, read, &r->swap);
+	reader_result_free(read);
+	if (bad) {
+		fail(r, "cannot make the new tables", bad);
+	} else if (!r->swap) {
+		if (!r->is_dry)
+			r->sv->loaded_wall_ms = r->began_wall_ms;
+		end(r, 0, NULL);
+	} else {
+		set_state(r, RELOAD_BINDS);
+		bind_new(r);
+	}
+}
+
+static void on_read(void *user, int answer, int status, struct reader_result *read)
+{
+	struct reload *r = user;
+	char text[LOG_STATUS_BYTES];
+
+	r->reader = NULL;
+	if (!answer) {
+		apply(r, read);
+		return;
+	}
+	if (answer == READER_CRASHED)
+		fprintf(r->out, "the reader of the configuration ended by %s\n",
+			log_status(status, text));
+	else if (answer < 0)
+		fprintf(r->out, "the configuration cannot be read: %s\n", strerror(-answer));
+	refuse(r);
+}
+
+static int start_reading(struct reload *r)
+{
+	struct sv *sv = r->sv;
+	struct reader_request request = {
+		.path = settings_text(sv->file.settings, sv->file.settings->config_file),
+		.old_fd = sv->file.fd,
+		.old = sv->file.settings,
+		.tell = on_told,
+		.user = r};
+
+	return reader_start(&sv->loop, sv->children, &request, on_read, &r->reader);
+}
+
+/* Why none can begin now; NULL: it can. */
+static const char *what_is_in_the_way(const struct sv *sv)
+{
+	if (sv->phase != SV_RUNS)
+		return "everything is being shut down";
+	if (sv->upgrade)
+		return "an upgrade is under way; ask again when it has ended";
+	if (sv->reload->state != RELOAD_IDLE)
+		return "another reload is under way; ask again when it has ended";
+	return NULL;
+}
+
+void reload_order(struct sv *sv, const struct link_record *order)
+{
+	struct reload *r = sv->reload;
+	const char *refusal = what_is_in_the_way(sv);
+	int bad;
+
+	if (refusal) {
+		ops_end(sv->ops, order->id, 1, refusal);
+		return;
+	}
+	r->out = open_memstream(&r->text, &r->size);
+	if (!r->out) {
+		ops_end(sv->ops, order->id, 1, "out of memory");
+		return;
+	}
+	r->id = order->id;
+	r->is_dry = order->number;
+	r->began_ms = clock_mono_ms();
+	r->began_wall_ms = clock_wall_ms();
+	r->wait_until_ms = 0;
+	set_state(r, RELOAD_READS);
+	bad = start_reading(r);
+	if (bad)
+		fail(r, "cannot start the reader of the configuration", bad);
+}
+
+/* --- over an exec --- */
+
+void reload_save(const struct reload *r, json_t *root)
+{
+	snapshot_put(root, "reload_wall_ms", r->last_wall_ms);
+	snapshot_put(root, "reload_status", (uint64_t)r->last_status);
+	snapshot_put_text(root, "reload_text", r->last_text);
+}
+
+void reload_restore(struct reload *r, const json_t *root)
+{
+	const char *text = snapshot_text(root, "reload_text");
+
+	r->last_wall_ms = snapshot_number(root, "reload_wall_ms", 0);
+	r->last_status = (int)snapshot_number(root, "reload_status", 0);
+	snprintf(r->last_text, sizeof(r->last_text), "%s", text ? text : "");
+}
+
+/* --- life --- */
+
+int reload_new(struct sv *sv, struct reload **ret_reload)
+{
+	struct reload *r = calloc(1, sizeof(*r));
+	int bad;
+
+	if (!r)
+		return -ENOMEM;
+	r->sv = sv;
+	r->news.say = say_loaded;
+	bad = timer_new(&sv->loop, on_again, r, &r->again);
+	if (bad)
+		free(r);
+	else
+		*ret_reload = r;
+	return bad;
+}
+
+struct reload *reload_free(struct reload *r)
+{
+	if (!r)
+		return NULL;
+	free_all(r);
+	outlet_forget(baton_outlet(r->sv->baton), &r->news);
+	timer_free(r->again);
+	free(r);
+	return NULL;
+}
