@@ -100,7 +100,7 @@ static void gather_plans(const json_t *w, char *words, size_t size)
 	const json_t *deadline = json_object_get(w, "deadline_seconds");
 	char part[160], time[TEXT_SHORT_BYTES];
 
-	if (stale && !text_string(w, "retire_reason", NULL)) {
+	if (stale && !text_string(w, "retire_reason", NULL) && !text_string(w, "wants_rest", NULL)) {
 		snprintf(part, sizeof(part), "to be replaced: %.60s", stale);
 		add(words, size, part);
 	}
@@ -110,6 +110,16 @@ static void gather_plans(const json_t *w, char *words, size_t size)
 	}
 	if (json_is_true(json_object_get(w, "image_replaced")))
 		add(words, size, "image replaced on disk");
+}
+
+/* By what a worker that ought to leave is held. */
+static const char *awaited(const json_t *w)
+{
+	const char *what = text_string(w, "waits_for", "");
+
+	if (!strcmp(what, "replacement"))
+		return "its replacement is ready";
+	return strcmp(what, "place") ? "it may retire" : "fewer retire (MAX_SHUTDOWN)";
 }
 
 /* Why it leaves and for how long it has been leaving, unread offers, its own line of state. */
@@ -127,7 +137,7 @@ static void gather_remarks(const json_t *w, char *words, size_t size)
 		add(words, size, text_string(w, "retire_reason", NULL));
 	}
 	if (wants) {
-		snprintf(part, sizeof(part), "%.60s, but serves until it may retire", wants);
+		snprintf(part, sizeof(part), "%.60s, but serves until %s", wants, awaited(w));
 		add(words, size, part);
 	}
 	gather_plans(w, words, size);
