@@ -79,6 +79,11 @@ def memory_kib(pid):
         return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:"))
 
 
+def keeps_what_is_freed(stage):
+    """A sanitizer keeps freed memory back for a while."""
+    return b"__asan_init" in stage.program("dispatcher").read_bytes()
+
+
 def ask_as(daemon, uid, *words):
     """Seconds that a member of ADMIN_GROUP waits for the answer."""
     began = time.monotonic()
@@ -95,7 +100,7 @@ def many_services(directory, count=300):
 
 @pytest.mark.root
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_thousand_hostile_clients_delay_nobody(run_daemon, port, rounds, directory, kind):
+def test_a_thousand_hostile_clients_delay_nobody(run_daemon, stage, port, rounds, directory, kind):
     number = port()
     more = many_services(directory) if kind == "slow_reader" else []
     daemon = run_daemon(service("one", number, IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=2),
@@ -114,7 +119,7 @@ def test_a_thousand_hostile_clients_delay_nobody(run_daemon, port, rounds, direc
     print(told)
     assert result["failed"] == {} and result["ok"] > 0, result
     assert figures["opened"] >= 1000 and max(waits[0]) < 3 and max(waits[POLITE_UID]) < 3, told
-    assert grown < 16384, told
+    assert grown < 16384 or keeps_what_is_freed(stage), told
     assert memory_kib(acceptor) > 0, "it still lives"
 
 

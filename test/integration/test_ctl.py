@@ -13,9 +13,11 @@ import time
 
 import pytest
 
-from harness import clients
+from harness import clients, processes
 from harness.daemon import service
 from harness.processes import wait_until
+
+pytestmark = pytest.mark.sanitized
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 VERBS = ["status", "connections", "config", "check", "restart", "shutdown", "start", "enable", "disable",
@@ -203,6 +205,21 @@ def test_shutdown_with_a_drain_time_cuts_who_is_still_there(daemon, number):
         assert 0.9 < time.monotonic() - began < 15
         assert clients.receive_all(sock) == b""
     assert daemon.process.wait(5) == 0
+
+
+def test_without_supervisor_status_says_so_and_orders_are_refused(daemon, number):
+    daemon.expect_errors(r"supervisor\.gone")
+    workers = [worker["pid"] for name in ("one", "two") for worker in daemon.workers(name)]
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.wait(lambda status: status["dispatcher"]["supervisor_pid"] is None, "noticed")
+    assert re.search(r"The supervisor is gone since \d{4}-", good(daemon.ctl("status")))
+    run = daemon.ctl("restart", "one", "two")
+    assert run.returncode == 1 and run.stderr.count("the supervisor is gone") == 2, run
+    clients.echo(number)
+    assert good(daemon.ctl("shutdown", "--wait")).endswith("The dispatcher has ended.\n")
+    assert daemon.ctl("status").returncode == 3
+    wait_until(lambda: not any(map(processes.alive, workers)), "the workers have gone")
 
 
 # --- what workers run ---
