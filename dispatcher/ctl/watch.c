@@ -17,8 +17,15 @@
 
 #define EVERY_MS 1000
 
+/* What the last picture told. */
+struct tally {
+	uint64_t at_ms;
+	double accepted, open, waiting;
+};
+
 struct view {
 	const struct command *command;
+	struct tally last;
 	int terminal; /* -1: none */
 	int signals;
 	struct termios before;
@@ -58,7 +65,8 @@ static unsigned rows_of(const struct view *v)
 	return size.ws_row;
 }
 
-/* Each line clears what stood behind it, and the end what stood below: nothing flickers. */
+/* Each line clears its place first (behind a line of full width it would lose its last letter), and the
+ * end what stood below: nothing flickers. */
 static void draw(const struct view *v, const char *text)
 {
 	unsigned left = rows_of(v) - 1;
@@ -68,18 +76,49 @@ static void draw(const struct view *v, const char *text)
 	for (; *text && left; left--) {
 		size_t len = strcspn(text, "\n");
 
+		fputs("\033[K", out);
 		fwrite(text, 1, len, out);
-		fputs("\033[K\r\n", out);
+		fputc('\n', out);
 		text += len + (text[len] == '\n');
 	}
-	fputs(*text ? "(more than fits)\033[K" : "q ends\033[K", out);
-	fputs("\033[J", out);
+	fprintf(out, "\033[J%s", *text ? "(more than fits; q ends)" : "q ends");
+}
+
+static struct tally tally_of(const json_t *document)
+{
+	struct tally t = {.at_ms = clock_mono_ms()};
+	const json_t *s;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "services"), i, s) {
+		t.accepted += text_number(s, "accepted");
+		t.open += text_number(s, "connections");
+		t.waiting += text_number(s, "waiting");
+	}
+	return t;
+}
+
+/* "2026-02-03 04:05:06   12 open, 0 waiting, 345 new a second" */
+static void head(struct view *v, const json_t *document, FILE *out)
+{
+	struct tally now = tally_of(document), last = v->last;
+	char time[CLOCK_TEXT_BYTES], shorter[TEXT_SHORT_BYTES];
+
+	fputs(text_time(clock_format(clock_wall_ms(), time), shorter), out);
+	if (document)
+		fprintf(out, "   %.0f open, %.0f waiting", now.open, now.waiting);
+	if (document && last.at_ms && now.at_ms > last.at_ms && now.accepted >= last.accepted)
+		fprintf(out, ", %.0f new a second",
+			(now.accepted - last.accepted) * 1000 / (double)(now.at_ms - last.at_ms));
+	fputc('\n', out);
+	v->last = document ? now : (struct tally){0};
 }
 
 /* Text of now: the status, or why there is none. */
-static char *picture(const struct command *c, int *ret_status)
+static char *picture(struct view *v, int *ret_status)
 {
-	char *text = NULL, time[CLOCK_TEXT_BYTES], shorter[TEXT_SHORT_BYTES];
+	const struct command *c = v->command;
+	char *text = NULL;
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
 	struct reply reply;
@@ -91,7 +130,7 @@ static char *picture(const struct command *c, int *ret_status)
 	*ret_status = ask_consume(c, request_new("status", c->arg_count ? c->args[0] : NULL), &reply);
 	if (!*ret_status)
 		document = json_loadb(reply.body, reply.body_len, 0, NULL);
-	fprintf(out, "%s\n", text_time(clock_format(clock_wall_ms(), time), shorter));
+	head(v, document, out);
 	if (document)
 		show_status(document, c->arg_count > 0, out);
 	else
@@ -118,13 +157,13 @@ static bool wait_a_second(const struct view *v)
 	return fds[1].revents && (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q');
 }
 
-static int run(const struct view *v)
+static int run(struct view *v)
 {
 	const struct command *c = v->command;
 	int status;
 
 	do {
-		OWNS_MEM char *text = picture(c, &status);
+		OWNS_MEM char *text = picture(v, &status);
 
 		if (v->terminal >= 0)
 			draw(v, text ? text : "");

@@ -273,7 +273,7 @@ def test_the_live_view_shows_what_changes_and_ends_with_q(daemon, watching, numb
     assert first.startswith("\x1b[?1049h")
     with clients.Held() as held:
         held.open(number)
-        shown = read_terminal(terminal, r"one +open +1/")
+        shown = read_terminal(terminal, r"1 open, 0 waiting, \d+ new a second.*one +open +1/")
     lines = re.sub(r"\x1b\[[?0-9]*[A-Za-z]", "", first + shown).split("\r\n")
     assert max(map(len, lines)) <= 80, lines
     os.write(terminal, b"q")
