@@ -118,16 +118,24 @@ static void log_exit(struct service *svc, struct slot *s, uint32_t lost, uint64_
 		pool_reason_name(w->reason), (unsigned long long)s->book->done, lost);
 }
 
+static void tell_exit(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	const struct pool_worker *w = service_pool_worker(s);
+
+	log_exit(svc, s, w->load - w->unread, now_ms);
+	svc->book->last_status = s->status;
+	svc->book->last_serial = s->serial;
+	svc->book->last_exit_wall_ms = clock_wall_ms();
+}
+
 static void book_exit(struct service *svc, struct slot *s, uint64_t now_ms)
 {
 	const struct pool_worker *w = service_pool_worker(s);
 
 	service_refresh(svc, s, now_ms);
 	service_unwatch(svc, s);
-	log_exit(svc, s, w->load - w->unread, now_ms);
-	svc->book->last_status = s->status;
-	svc->book->last_serial = s->serial;
-	svc->book->last_exit_wall_ms = clock_wall_ms();
+	if (!s->exit_told)
+		tell_exit(svc, s, now_ms);
 	pool_exited(svc->pool, s->index, now_ms);
 	service_note(s);
 	if (!w->unread)
@@ -222,6 +230,7 @@ static void adopt(struct service *svc, struct slot *s, uint64_t now_ms)
 	uint32_t open = conns_count_of(&svc->conns, s->index);
 	uint64_t taken;
 
+	s->exit_told = s->book->state == POOL_EXITED;
 	skip_half_settled(svc, s);
 	s->book->given = s->book->done + open;
 	taken = MIN(s->book->taken, s->book->given);
@@ -340,7 +349,7 @@ void crew_released(struct service *svc, struct slot *s, uint64_t now_ms)
 	uint32_t serial = s->serial;
 
 	s->serial = 0;
-	s->exited = s->unsettled = false; /* or crew_book_exits would book the empty slot */
+	s->exited = s->unsettled = s->exit_told = false; /* or crew_book_exits would book the empty slot */
 	s->book->serial = 0;
 	svc->attached--;
 	uplink_release(svc->uplink, svc->index, s->index, serial);

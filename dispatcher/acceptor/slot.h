@@ -35,6 +35,7 @@ struct slot {
 	uint32_t serial; /* 0: empty */
 	pid_t pid;
 	bool exited, liar, armed, releasing, killed;
+	bool exit_told; /* taken over: the last acceptor has logged its end */
 	bool unsettled; /* taken over: what is unread is not known before it answers a ping */
 	uint64_t asked_given; /* what it must have taken when it answers the last ping, at least */
 	struct hang hang; /* with HANG_TIMEOUT */

@@ -183,6 +183,32 @@ def test_a_failed_service_is_tried_at_once(make_daemon, port, stage):
     echo(number)
 
 
+def test_the_end_of_a_worker_is_logged_once_though_the_acceptor_changes(make_daemon, port, stage):
+    number = port()
+    daemon = make_daemon()
+    image = daemon.directory / "echo"
+    shutil.copy(stage.program("dispatcher-echo"), image)
+    daemon.write_config("", "", service("one", number, IMAGE=image, MIN_PROCS=1, MAX_PROCS=1,
+                                        HANDOFF_TIMEOUT="1h"))
+    daemon.expect_errors("service.failed", "worker.spawn_failed", "acceptor.exit")
+    daemon.start(ready=False)
+    worker = wait_state(daemon, "one", "open") and daemon.settle("one")["workers"][0]
+    os.kill(worker["pid"], signal.SIGSTOP)
+    with Held() as held:
+        sock = held.open(number, served=False)
+        daemon.wait_service(lambda one: sum(w["unread"] for w in one["workers"]) == 1, "unread", "one")
+        image.rename(daemon.directory / "away")
+        os.kill(worker["pid"], signal.SIGKILL)
+        wait_state(daemon, "one", "failed")
+        acceptor = daemon.acceptor_pid()
+        os.kill(acceptor, signal.SIGKILL)
+        daemon.wait(lambda status: status["dispatcher"]["acceptor_pid"] != acceptor, "another acceptor")
+        (daemon.directory / "away").rename(image)
+        daemon.order("start", "one")
+        assert is_served(sock)
+    assert len(daemon.events("worker.exit", "worker=one/1 ")) == 1, daemon.tail()
+
+
 def test_a_service_that_backs_off_is_tried_at_once(make_daemon, port):
     daemon = make_daemon(service("ill", port(), IMAGE="/bin/false", MIN_PROCS=1, MAX_PROCS=1))
     daemon.unsettled.add("ill")
