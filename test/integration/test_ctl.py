@@ -145,6 +145,34 @@ def test_restart_says_that_the_file_has_changed(daemon):
     assert "restart does not read it, reload does" in good(daemon.ctl("restart", "one"))
 
 
+# --- reload ---
+
+def rewrite(daemon, old, new):
+    daemon.config_path.write_text(daemon.config_path.read_text().replace(old, new))
+
+
+def test_reload_tells_what_changes_and_a_dry_run_changes_nothing(daemon):
+    rewrite(daemon, "MAX_PROCS=2", "MAX_PROCS=3")
+    for words in (["reload", "--dry-run"], ["reload"]):
+        assert daemon.service("one")["max_procs"] == 2
+        said = good(daemon.ctl(*words))
+        assert "one: max_procs 2 -> 3" in said and "two: max_procs 2 -> 3" in said, said
+    assert daemon.service("one")["max_procs"] == 3
+    assert re.search(r"^reloaded +\d{4}-", good(daemon.ctl("status")), re.M)
+
+
+def test_a_reload_that_fails_says_where_and_status_remembers_it(daemon):
+    daemon.expect_errors(r"config\.refused")
+    before = daemon.status()["dispatcher"]["config_hash"]
+    rewrite(daemon, "MAX_PROCS=2", "MAX_PROCS=many")
+    run = daemon.ctl("reload")
+    assert run.returncode == 1 and run.stdout == "" and "MAX_PROCS" in run.stderr, run
+    status = daemon.status()
+    assert status["dispatcher"]["config_hash"] == before
+    assert daemon.service("one", status)["max_procs"] == 2
+    assert re.search(r"! The last reload, at .*, failed", good(daemon.ctl("status")))
+
+
 # --- shutdown ---
 
 def test_shutdown_of_a_service_with_wait_leaves_the_others(daemon, number):
