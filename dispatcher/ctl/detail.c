@@ -48,8 +48,8 @@ static void show_counters(const json_t *s, FILE *out)
 		const char *key, *name;
 	} counters[] = {
 		{"accepted", "accepted"}, {"handed", "handed to workers"}, {"done", "done"},
-		{"lost", "lost"}, {"stolen_back", "stolen back"}, {"refused", "refused"},
-		{"listen_overflows", "dropped by a full backlog"},
+		{"lost", "lost"}, {"stolen_back", "stolen back"}, {"rescued", "rescued"},
+		{"refused", "refused"}, {"listen_overflows", "dropped by a full backlog"},
 	};
 	char words[512] = "", time[TEXT_SHORT_BYTES];
 

@@ -206,6 +206,17 @@ def test_a_keeper_is_one_small_process_that_ends_with_its_acceptor(run_daemon, p
     processes.wait_until(lambda: not processes.alive(keeper), "it has ended")
 
 
+def test_a_keeper_that_does_not_end_is_killed(run_daemon, port):
+    daemon = run_daemon(echo_service(port()))
+    daemon.expect_errors(r"acceptor\.exit")
+    pid = daemon.acceptor_pid()
+    keeper, = keepers_of(pid)
+    os.kill(keeper, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    new_acceptor(daemon, pid)
+    assert not processes.alive(keeper)
+
+
 @pytest.mark.sanitized
 def test_restart_acceptor_costs_no_client_anything(run_daemon, port, rounds):
     number, count = port(), rounds(5)
