@@ -34,6 +34,8 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 		"The acceptor was replaced on purpose; its successor, ready before it ended, goes on."},
 	[EV_ACCEPTOR_RESCUED] = {"acceptor.rescued", LOG_LEVEL_NOTICE, "service connections in_doubt",
 		"The last acceptor had these in hand when it ended; in_doubt: perhaps given to a worker."},
+	[EV_ACCEPTOR_HANGS] = {"acceptor.hangs", LOG_LEVEL_ERROR, "silent_ms",
+		"The acceptor has not answered the supervisor for so long; it is killed, another starts."},
 	[EV_ACCEPTOR_RETIRES] = {"acceptor.retires", LOG_LEVEL_NOTICE, "pid connections",
 		"Another dispatcher accepts instead; the workers of this acceptor finish what they serve."},
 	[EV_SUPERVISOR_GONE] = {"supervisor.gone", LOG_LEVEL_ERROR, "pid",

@@ -39,6 +39,7 @@ enum link_type {
 			 * retire; 0: all is yours */
 	LINK_LOADED,	/* created_wall_ms: when the settings in force were read; of the last reload, if
 			 * any, deadline_ms: when it ended (wall), status: 0 done, 1 refused, text */
+	LINK_PING,	/* answer LINK_PONG */
 	LINK_RESULT,	/* operation `id` has ended; number: 0 done, 1 refused or failed; text: of the verb;
 			 * fd: what to tell the operator, in sealed memory */
 	LINK_IMAGE,	/* number 1: the worker `serial` of slot was started from another file than its
@@ -46,6 +47,7 @@ enum link_type {
 	/* acceptor -> supervisor */
 	LINK_UP = 32,	  /* I have begun to accept */
 	LINK_PREPARED,	  /* the answer to LINK_PREPARE */
+	LINK_PONG,	  /* the answer to LINK_PING */
 	LINK_RUN,	  /* start a worker in slot */
 	LINK_SIGNAL,	  /* send number to the worker `serial` in slot: TERM to it, KILL to its group */
 	LINK_RELEASE,	  /* slot's worker `serial` is settled: close everything of it */

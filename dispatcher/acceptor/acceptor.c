@@ -335,6 +335,10 @@ static void on_record(void *user, const struct link_record *r, int *fds, unsigne
 		drop(fds, count);
 		loaded(a, r);
 		break;
+	case LINK_PING:
+		drop(fds, count);
+		uplink_pong(&a->uplink);
+		break;
 	case LINK_RESULT:
 		if (count > 1)
 			drop(fds + 1, count - 1);

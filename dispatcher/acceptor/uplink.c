@@ -21,7 +21,7 @@
 enum slot_bit { SLOT_STOLEN_SEEN, SLOT_SIGNAL, SLOT_RECORD, SLOT_RELEASE, SLOT_RUN, SLOT_STEAL,
 	SLOT_BITS };
 enum service_bit { SERVICE_DRAINED, SERVICE_IDLE, SERVICE_BITS };
-enum general_bit { GENERAL_PREPARED, GENERAL_UP, GENERAL_SHUTDOWN, GENERAL_BITS };
+enum general_bit { GENERAL_PREPARED, GENERAL_PONG, GENERAL_UP, GENERAL_SHUTDOWN, GENERAL_BITS };
 
 static const enum link_type slot_types[SLOT_BITS] = {
 	[SLOT_STOLEN_SEEN] = LINK_STOLEN_SEEN,
@@ -37,6 +37,7 @@ static const enum link_type service_types[SERVICE_BITS] = {
 };
 static const enum link_type general_types[GENERAL_BITS] = {
 	[GENERAL_PREPARED] = LINK_PREPARED,
+	[GENERAL_PONG] = LINK_PONG,
 	[GENERAL_UP] = LINK_UP,
 	[GENERAL_SHUTDOWN] = LINK_SHUTDOWN,
 };
@@ -280,6 +281,12 @@ static void order(struct uplink *u, struct uplink_order *o, enum slot_bit bit)
 void uplink_prepared(struct uplink *u)
 {
 	u->general |= BIT(GENERAL_PREPARED);
+	flush(u);
+}
+
+void uplink_pong(struct uplink *u)
+{
+	u->general |= BIT(GENERAL_PONG);
 	flush(u);
 }
 

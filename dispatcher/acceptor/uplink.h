@@ -61,6 +61,7 @@ bool uplink_has_hung_up(const struct uplink *u);
 
 /* Orders; none blocks or fails: without a supervisor they are void. */
 void uplink_prepared(struct uplink *u);
+void uplink_pong(struct uplink *u);
 void uplink_up(struct uplink *u);
 void uplink_run(struct uplink *u, uint32_t service, uint32_t slot);
 void uplink_signal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial, int signal);

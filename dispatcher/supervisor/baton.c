@@ -529,6 +529,11 @@ bool baton_accepts(const struct baton *b)
 	return b->holder && b->holder->up;
 }
 
+void baton_kill(struct baton *b)
+{
+	bearer_signal(b->holder, SIGKILL);
+}
+
 struct outlet *baton_outlet(struct baton *b)
 {
 	return &b->outlet;

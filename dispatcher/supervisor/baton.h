@@ -38,6 +38,7 @@ struct baton_world {
 int baton_new(const struct baton_world *world, struct baton **ret_baton);
 struct baton *baton_free(struct baton *b);
 bool baton_accepts(const struct baton *b); /* one runs, and has begun to accept */
+void baton_kill(struct baton *b); /* the acceptor; another is started as if it had died */
 struct outlet *baton_outlet(struct baton *b); /* what is pushed here reaches the acceptor */
 void baton_start(struct baton *b);
 

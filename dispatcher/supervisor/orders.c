@@ -21,6 +21,11 @@ static void order_up(struct sv *sv, const struct link_record *order)
 	sv_accepts(sv);
 }
 
+static void order_pong(struct sv *sv, const struct link_record *order)
+{
+	sv_answered(sv);
+}
+
 static void order_run(struct sv *sv, const struct link_record *order)
 {
 	workers_run(sv->workers, order->service, order->slot);
@@ -143,6 +148,7 @@ static void order_record(struct sv *sv, const struct link_record *order)
 }
 
 static order_fn *const orders[] = {
+	[LINK_PONG] = order_pong,
 	[LINK_UP] = order_up,
 	[LINK_RUN] = order_run,
 	[LINK_SIGNAL] = order_signal,

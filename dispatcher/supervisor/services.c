@@ -346,6 +346,11 @@ const char *services_name(const struct services *all, uint32_t service)
 	return all->services[service]->name;
 }
 
+const char *services_why(const struct services *all, uint32_t service)
+{
+	return all->services[service]->why;
+}
+
 enum link_service_state services_state(const struct services *all, uint32_t service)
 {
 	return all->services[service]->state;

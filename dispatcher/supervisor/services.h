@@ -27,6 +27,7 @@ void services_open(struct services *all);
 uint32_t services_count(const struct services *all);
 const struct service_settings *services_settings(const struct services *all, uint32_t service);
 const char *services_name(const struct services *all, uint32_t service);
+const char *services_why(const struct services *all, uint32_t service); /* it FAILED; borrowed */
 enum link_service_state services_state(const struct services *all, uint32_t service);
 
 enum services_answer {

@@ -36,6 +36,7 @@ struct sv {
 	struct logs *logs;
 	struct baton *baton;
 	struct adopted *adopted; /* listeners that came from elsewhere */
+	struct manager *manager; /* NULL: there is none */
 	struct former *former;	 /* whose listeners they were, until our acceptor accepts */
 	struct news lease;
 	bool succeeds; /* our acceptor has begun to accept */
@@ -88,6 +89,12 @@ void sv_cancel_starts(struct sv *sv); /* everything ends */
 void sv_take_over(struct sv *sv);      /* what the acceptor of a killed supervisor has, if there is one */
 void sv_announce_lease(struct sv *sv); /* to a new acceptor */
 void sv_accepts(struct sv *sv);	       /* our acceptor does */
+
+/* manager.c: what a service manager is told, if there is one */
+void sv_manager_start(struct sv *sv);
+void sv_manager_stop(struct sv *sv);
+void sv_reloading(struct sv *sv, bool begins); /* else it has ended */
+void sv_answered(struct sv *sv);	       /* the acceptor lives */
 
 /* stop.c */
 #define SV_AS_CONFIGURED UINT64_MAX

@@ -61,5 +61,6 @@ void sv_announce_lease(struct sv *sv)
 void sv_accepts(struct sv *sv)
 {
 	sv->succeeds = true;
+	sv_answered(sv);
 	sv_announce_lease(sv);
 }

@@ -351,7 +351,9 @@ static void free_parts(struct sv *sv)
 
 int sv_serve(struct sv *sv)
 {
+	sv_manager_start(sv);
 	uv_run(&sv->loop, UV_RUN_DEFAULT);
+	sv_manager_stop(sv);
 	free_parts(sv);
 	rundir_close(&sv->rundir);
 	former_free(sv->former);
