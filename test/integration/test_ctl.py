@@ -76,6 +76,26 @@ def test_check_says_what_the_daemon_would_say(daemon, directory):
     assert run.returncode == 1 and "MIN_PROCS" in run.stderr, run
 
 
+def members(value):
+    """Every name in a document."""
+    if isinstance(value, dict):
+        return set(value).union(*map(members, value.values()))
+    return set().union(*map(members, value)) if isinstance(value, list) else set()
+
+
+def test_every_member_of_the_documents_stands_in_the_manual(daemon, number):
+    manual = (SOURCE / "dispatcher" / "ctl" / "dispatcherctl.8.scd").read_text().replace("\\_", "_")
+    daemon.order("reload", expect=0)
+    good(daemon.ctl("block", "192.0.2.0/24"))
+    with clients.Held() as held:
+        held.open(number)
+        daemon.order("restart", "one")
+        connections = json.loads(good(daemon.ctl("connections", "--json")))
+        found = members(daemon.status()) | members(connections)
+    missing = sorted(name for name in found if f"*{name}*" not in manual)
+    assert missing == []
+
+
 # --- orders ---
 
 def test_an_order_tells_its_result_in_a_line(daemon):
