@@ -130,6 +130,24 @@ static bool copy_some(struct source *s)
 	return false;
 }
 
+static struct source *find_source(struct logger *lg, const struct log_record *r)
+{
+	for (struct source *s = lg->head.next; s != &lg->head; s = s->next)
+		if (s->pid == r->pid && strncmp(s->label, r->label, sizeof(s->label)) == 0)
+			return s;
+	return NULL;
+}
+
+/* One that is known goes to another sink from now on. */
+static bool redirect_source(struct logger *lg, const struct log_record *r)
+{
+	struct source *known = r->pid && r->number < lg->sink_count ? find_source(lg, r) : NULL;
+
+	if (known)
+		known->sink = r->number;
+	return known;
+}
+
 static void add_source(struct logger *lg, const struct log_record *r, int fd)
 {
 	struct source *s = r->number < lg->sink_count ? calloc(1, sizeof(*s)) : NULL;
@@ -182,14 +200,6 @@ static void set_sink(struct logger *lg, const struct log_record *r, int fd)
 	logsink_set_consume(&lg->sinks[r->number], (enum log_sink_kind)r->kind, r->shared, fd);
 }
 
-static struct source *find_source(struct logger *lg, const struct log_record *r)
-{
-	for (struct source *s = lg->head.next; s != &lg->head; s = s->next)
-		if (s->pid == r->pid && strncmp(s->label, r->label, sizeof(s->label)) == 0)
-			return s;
-	return NULL;
-}
-
 /* What it said just now is still in its pipe. A pipe has room for a tail, so this never blocks. */
 static void tell_tail(struct logger *lg, const struct log_record *r, int fd)
 {
@@ -215,9 +225,13 @@ static void obey(struct logger *lg, const struct log_record *r, int fd)
 		set_sink(lg, r, fd);
 		return;
 	case LOG_SOURCE:
-		if (fd >= 0)
+		if (fd < 0)
+			return;
+		if (!redirect_source(lg, r)) {
 			add_source(lg, r, fd);
-		return;
+			return;
+		}
+		break;
 	case LOG_END:
 		lg->ending = true;
 		break;

@@ -476,6 +476,14 @@ static void detach(struct logs *logs, const struct log_source *source)
 	timer_in(logs->sweep, SWEEP_MS);
 }
 
+void logs_redirect(struct logs *logs, struct log_source *source, uint32_t sink)
+{
+	if (!source->next || source->sink == sink)
+		return;
+	source->sink = sink;
+	outlet_push(&logs->outlet, &source->news);
+}
+
 void logs_remove(struct logs *logs, struct log_source *source)
 {
 	if (!source->next)

@@ -37,6 +37,7 @@ int logs_acceptor_fd(const struct logs *logs); /* and the acceptor's: another pi
 uint32_t logs_sink(struct logs *logs, const char *logfile); /* where lines go; NULL: the dispatcher's log */
 void logs_settle(struct logs *logs); /* other settings: opens its own log, closes what nobody needs */
 void logs_add(struct logs *logs, struct log_source *source);
+void logs_redirect(struct logs *logs, struct log_source *source, uint32_t sink); /* from now on */
 void logs_remove(struct logs *logs, struct log_source *source); /* what it holds is still copied */
 const char *logs_reopen(struct logs *logs); /* NULL, or the path of one that cannot be opened */
 

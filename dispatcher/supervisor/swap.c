@@ -274,6 +274,22 @@ static void place_canaries(struct swap *s)
 	}
 }
 
+/* What living workers write goes where the settings say now. */
+static void redirect_logs(struct swap *s, uint32_t service)
+{
+	struct sv *sv = s->sv;
+	const struct settings *tables = s->tables.settings;
+	uint32_t sink = logs_sink(sv->logs,
+		settings_text(tables, settings_service(tables, service)->logfile));
+
+	for (uint32_t i = 0; i < workers_slots(sv->workers, service); i++) {
+		struct worker *w = workers_at(sv->workers, service, i);
+
+		if (w)
+			logs_redirect(sv->logs, &w->log, sink);
+	}
+}
+
 static void adopt_all(struct swap *s, const struct ledger_need *needs, uint64_t since_ms)
 {
 	struct sv *sv = s->sv;
@@ -286,6 +302,8 @@ static void adopt_all(struct swap *s, const struct ledger_need *needs, uint64_t 
 		if (needs_new_workers(s, i))
 			replace_workers(s, i, since_ms);
 	place_canaries(s);
+	for (uint32_t i = 0; i < count; i++)
+		redirect_logs(s, i);
 	s->bound = false;
 }
 

@@ -1,7 +1,7 @@
 """reload: another configuration as one transaction, under load."""
 
 import os
-import shutil
+import signal
 import socket
 
 import pytest
@@ -37,10 +37,6 @@ def serials(daemon, name="echo", state="serving"):
     return {w["id"] for w in daemon.service(name)["workers"] if w["state"] == state}
 
 
-def config_hash(daemon):
-    return daemon.status()["dispatcher"]["config_hash"]
-
-
 class Busy:
     """Continuous short connections and held ones; at the end nobody has noticed anything."""
 
@@ -60,6 +56,35 @@ class Busy:
         assert kind or not result["failed"], result
         assert kind or result["ok"], result
         self.result = result
+
+
+def refuses(number):
+    try:
+        clients.connect(number, 0.2).close()
+    except ConnectionRefusedError:
+        return True
+    except TimeoutError:
+        pass
+    return False
+
+
+def what_is_in_force(daemon):
+    """All that a reload that is refused must not change."""
+    status = daemon.status()
+    return (status["dispatcher"]["config_hash"], status["dispatcher"]["acceptor_pid"],
+            [(one["name"], one["state"], one["max_procs"], [w["id"] for w in one["workers"]],
+              [listener["address"] for listener in one["listeners"]])
+             for one in status["services"]])
+
+
+def refused(daemon, *sections, **options):
+    """Returns what the operator is told."""
+    rewrite(daemon, *sections)
+    daemon.expect_errors("config.refused", "worker.spawn_failed")
+    before = what_is_in_force(daemon)
+    text = daemon.order("reload", expect=1, **options)["text"]
+    assert what_is_in_force(daemon) == before, text
+    return text
 
 
 def test_new_limits_are_in_force_and_no_worker_is_touched(run_daemon, port):
@@ -103,16 +128,6 @@ def test_a_port_comes_and_goes_again(run_daemon, port):
         assert [one["address"] for one in daemon.service()["listeners"]] == [f"127.0.0.1:{number}"]
 
 
-def refuses(number):
-    try:
-        clients.connect(number, 0.2).close()
-    except ConnectionRefusedError:
-        return True
-    except TimeoutError:
-        pass
-    return False
-
-
 def test_a_service_comes_and_goes_again(run_daemon, port):
     number, added = port(), port()
     daemon = run_daemon(echo(number))
@@ -127,3 +142,177 @@ def test_a_service_comes_and_goes_again(run_daemon, port):
         held.close_one()
         daemon.wait(lambda status: [one["name"] for one in status["services"]] == ["echo"],
                     "the service is gone with its last connection")
+
+
+@pytest.mark.parametrize("wrong, told", [
+    ("[SERVICE=echo]\nPORT=1\nIMAGE=/nowhere\n", "/nowhere"),
+    ("MAX_PROCS=many\n", "MAX_PROCS"),
+    ("nonsense\nMAX_PROC=3\n", "MAX_PROC"),
+])
+def test_a_wrong_file_changes_nothing(run_daemon, port, wrong, told):
+    number = port()
+    daemon = run_daemon(echo(number))
+    with Busy(number, 5):
+        text = refused(daemon, wrong)
+    assert told in text and "nothing has changed" in text, text
+    assert daemon.status()["dispatcher"]["last_reload"]["status"] == 1
+
+
+def test_a_worker_that_never_gets_ready_changes_nothing(run_daemon, port):
+    number, other = port(), port()
+    daemon = run_daemon(echo(number))
+    with Busy(number, 5):
+        text = refused(daemon, echo(number, MAX_PROCS=9),
+                       echo(other, "mute", IMAGE="rogue", PARAMETER="MODE=never_ready",
+                            START_TIMEOUT="1s"))
+        assert "mute: a worker for trial was not ready within 1.0 s" in text, text
+        assert refuses(other)
+
+
+def test_a_worker_that_dies_at_once_changes_nothing(run_daemon, port, directory):
+    number = port()
+    image = directory / "ends"
+    image.write_text("#!/bin/sh\nexit 3\n")
+    image.chmod(0o755)
+    daemon = run_daemon(echo(number))
+    with Busy(number, 5):
+        text = refused(daemon, echo(number, IMAGE=image))
+    assert "echo: a worker for trial ended before it was ready (exit:3)" in text, text
+
+
+def test_an_address_in_use_changes_nothing_and_is_named(run_daemon, port):
+    number, free, taken = port(), port(), port()
+    daemon = run_daemon(echo(number))
+    with socket.create_server(("127.0.0.1", taken)), Busy(number, 5):
+        text = refused(daemon, echo([number, free, taken]))
+        assert f"echo: cannot listen on 127.0.0.1:{taken}" in text, text
+        assert f"process {os.getpid()} does" in text, text
+        assert refuses(free)
+
+
+def test_a_dry_run_tells_the_words_and_changes_nothing(run_daemon, port):
+    number, added = port(), port()
+    daemon = run_daemon(echo(number))
+    before = what_is_in_force(daemon)
+    text = reload(daemon, echo([number, added], MAX_PROCS=7), dry_run=True)
+    assert "max_procs 6 -> 7" in text, text
+    assert what_is_in_force(daemon) == before
+    assert refuses(added)
+    assert daemon.status()["dispatcher"]["last_reload"] is None
+    assert daemon.status()["dispatcher"]["config_changed_on_disk"]
+
+
+def test_a_second_reload_is_refused_while_one_is_under_way(run_daemon, port):
+    number, other = port(), port()
+    daemon = run_daemon(echo(number))
+    rewrite(daemon, echo(number), echo(other, "mute", IMAGE="rogue",
+                                       PARAMETER="MODE=never_ready", START_TIMEOUT="2s"))
+    daemon.expect_errors("config.refused", "worker.spawn_failed")
+    first = daemon.begin("reload")
+    wait_until(lambda: daemon.events("worker.spawn", "worker=mute/1"), "it is under way")
+    assert "under way" in daemon.order("reload", expect=1)["text"]
+    assert daemon.wait_result(first)["status"] == 1
+
+
+def test_a_shutdown_abandons_a_reload(run_daemon, port):
+    number, other = port(), port()
+    daemon = run_daemon(echo(number))
+    rewrite(daemon, echo(number), echo(other, "mute", IMAGE="rogue",
+                                       PARAMETER="MODE=never_ready", START_TIMEOUT="30s"))
+    daemon.expect_errors("config.refused", "worker.spawn_failed")
+    daemon.begin("reload")
+    wait_until(lambda: daemon.events("worker.spawn", "worker=mute/1"), "it is under way")
+    assert daemon.shut_down(seconds=10) == 0
+
+
+def test_fewer_workers_than_live_retire_and_finish_what_they_serve(run_daemon, port):
+    number = port()
+    daemon = run_daemon(echo(number, MIN_PROCS=6, MIN_CONNS=1))
+    with Busy(number, 60):
+        text = reload(daemon, echo(number, MIN_PROCS=1, MAX_PROCS=2, MIN_CONNS=1))
+        assert "no worker is touched" in text, text
+        daemon.wait_event("worker.retire", "reason=surplus", count=2)
+    daemon.wait_service(lambda one: len(one["workers"]) <= 2, "the others have gone", seconds=20)
+    reload(daemon, echo(number, MIN_PROCS=6))
+    daemon.wait(daemon.is_ready, "six again")
+
+
+def test_a_service_that_is_off_in_the_file_closes_and_opens_again(run_daemon, port):
+    number, other = port(), port()
+    daemon = run_daemon(echo(number), echo(other, "other"))
+    with Busy(number, 5), Held() as held:
+        sock = held.open(other)
+        reload(daemon, echo(number), echo(other, "other", ENABLE=0))
+        wait_until(lambda: refuses(other), "its port is closed")
+        clients.echo_on(sock, b"still there\n")
+        reload(daemon, echo(number), echo(other, "other"))
+        clients.echo(other)
+        clients.echo_on(sock, b"still there\n")
+
+
+def test_what_an_operator_closed_stays_closed(run_daemon, port):
+    number, other = port(), port()
+    daemon = run_daemon(echo(number), echo(other, "other"))
+    daemon.order("shutdown", "other")
+    daemon.wait_service(lambda one: one["state"] == "closed", "closed", "other")
+    reload(daemon, echo(number), echo(other, "other", MAX_PROCS=9))
+    assert daemon.service("other")["state"] == "closed"
+    assert refuses(other)
+    daemon.order("start", "other")
+    clients.echo(other)
+
+
+def test_log_files_change_with_the_configuration(run_daemon, port, directory):
+    number = port()
+    daemon = run_daemon(echo(number))
+    log = directory / "echo.log"
+    reload(daemon, echo(number, LOGFILE=log))
+    wait_until(log.exists, "its log file")
+    assert str(log) in processes.descriptors(daemon.supervisor_pid).values()
+    reload(daemon, echo(number))
+    wait_until(lambda: str(log) not in processes.descriptors(daemon.supervisor_pid).values(), "closed")
+    clients.echo(number)
+
+
+def test_hup_reloads(run_daemon, port):
+    number = port()
+    daemon = run_daemon(echo(number))
+    rewrite(daemon, echo(number, MAX_PROCS=9))
+    os.kill(daemon.supervisor_pid, signal.SIGHUP)
+    daemon.wait_event("config.reloaded", "max_procs 6 -> 9")
+    assert daemon.service()["max_procs"] == 9
+
+
+def test_services_change_places(run_daemon, port):
+    """Their indexes change, their workers, connections and counters stay with them."""
+    names = ["a", "b", "c"]
+    numbers = {name: port() for name in names}
+    daemon = run_daemon(*[echo(numbers[name], name) for name in names])
+    with Busy(numbers["a"], 3), Busy(numbers["b"], 5), Busy(numbers["c"], 7):
+        before = {name: serials(daemon, name) for name in names}
+        for order in (["c", "a", "b"], ["b", "c", "a"], ["a", "b", "c"]):
+            reload(daemon, *[echo(numbers[name], name) for name in order])
+            status = daemon.status()
+            assert [one["name"] for one in status["services"]] == order
+            for name in names:
+                assert before[name] <= {w["id"] for w in daemon.service(name, status)["workers"]}
+
+
+def test_continuous_load_notices_no_reload(run_daemon, port, rounds):
+    """All kinds of changes in turn, again and again."""
+    number, extra, other = port(), port(), port()
+    daemon = run_daemon(echo(number))
+    variants = [
+        [echo(number, MAX_PROCS=8)],
+        [echo([number, extra])],
+        [echo([number, extra]), echo(other, "other")],
+        [echo(other, "other"), echo(number, PARAMETER="COLOUR=blue")],
+        [echo(number)],
+    ]
+    with Busy(number, 100) as busy:
+        for i in range(rounds(10)):
+            reload(daemon, *variants[i % len(variants)])
+        reload(daemon, echo(number))
+        daemon.wait(lambda status: [one["name"] for one in status["services"]] == ["echo"],
+                    "nothing else is left", 30)
+    print("\n", busy.result)
