@@ -5,6 +5,7 @@
 #include "common/base.h"
 #include "common/log.h"
 #include "config/settings.h"
+#include "dispatcher/supervisor/inherited.h"
 #include "dispatcher/supervisor/listening.h"
 #include "dispatcher/supervisor/snapshot.h"
 
@@ -84,6 +85,26 @@ int adopted_add_consume(struct adopted *a, int fd, enum adopted_origin origin, c
 	*a->last = e;
 	a->last = &e->next;
 	return 0;
+}
+
+int adopted_inherit(struct adopted *a)
+{
+	const char *names = getenv("LISTEN_FDNAMES");
+	unsigned count = 0;
+	int answer = inherited_count(getpid(), getenv("LISTEN_PID"), getenv("LISTEN_FDS"), &count);
+	char name[INHERITED_NAME_BYTES];
+
+	for (unsigned i = 0; !answer && i < count; i++) {
+		int fd = INHERITED_FIRST + (int)i;
+
+		if (fcntl(fd, F_GETFD) >= 0)
+			answer = adopted_add_consume(
+				a, fd, ADOPTED_LENT, inherited_name(names, i, name));
+	}
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return answer == INHERITED_NONE ? 0 : answer;
 }
 
 /* --- matching --- */

@@ -25,6 +25,11 @@ struct adopted *adopted_free(struct adopted *a);
  * until adopted_match, to be told. name: "" or how whoever lent it calls it. 0 or -ENOMEM. */
 int adopted_add_consume(struct adopted *a, int fd, enum adopted_origin origin, const char *name);
 
+/* Adds what whoever started us lends (inherited.h), before any other descriptor is opened, and forgets
+ * the environment that told of it: after an exec of this process the numbers would mean something
+ * else. 0, INHERITED_WRONG or -ENOMEM. */
+int adopted_inherit(struct adopted *a);
+
 /* Decides which is for which configured listener: by address, else by the name of the service, or
  * of service and port as "smtp-587". Logs each; closes those that are for nobody. */
 void adopted_match(struct adopted *a, const struct settings *s);

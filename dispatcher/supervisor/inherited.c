@@ -1,10 +1,9 @@
-/* The environment is believed as far as it can be: what is told is whatever the descriptors are. */
+/* Only what the environment says; what the descriptors are, they are asked themselves
+ * (listening.h). */
 #include "dispatcher/supervisor/inherited.h"
 #include "common/base.h"
 #include "common/parse.h"
-#include "dispatcher/supervisor/adopted.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 /* Decimal digits only: parse_u64 knows other notations, too. */
@@ -37,24 +36,4 @@ const char *inherited_name(
 	snprintf(ret_name, INHERITED_NAME_BYTES, "%.*s",
 		at ? (int)MIN(strcspn(at, ":"), (size_t)INHERITED_NAME_BYTES) : 0, at ? at : "");
 	return ret_name;
-}
-
-int inherited_collect(struct adopted *adopted)
-{
-	const char *names = getenv("LISTEN_FDNAMES");
-	unsigned count = 0;
-	int answer = inherited_count(getpid(), getenv("LISTEN_PID"), getenv("LISTEN_FDS"), &count);
-	char name[INHERITED_NAME_BYTES];
-
-	for (unsigned i = 0; !answer && i < count; i++) {
-		int fd = INHERITED_FIRST + (int)i;
-
-		if (fcntl(fd, F_GETFD) >= 0)
-			answer = adopted_add_consume(
-				adopted, fd, ADOPTED_LENT, inherited_name(names, i, name));
-	}
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
-	return answer == INHERITED_NONE ? 0 : answer;
 }

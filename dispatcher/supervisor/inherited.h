@@ -8,8 +8,6 @@
 #define INHERITED_MAX        1024 /* descriptors */
 #define INHERITED_NAME_BYTES 256
 
-struct adopted;
-
 enum inherited_answer {
 	INHERITED_NONE = 1,  /* nothing is meant for us */
 	INHERITED_WRONG = 2, /* LISTEN_FDS is no number from 1 to INHERITED_MAX */
@@ -23,10 +21,5 @@ int inherited_count(
 /* The name of one of them in LISTEN_FDNAMES (NULL: not set), cut to fit; "" without one. Pure. */
 const char *inherited_name(
 	const char *listen_fdnames, unsigned index, char ret_name[INHERITED_NAME_BYTES]);
-
-/* Takes them over, before any other descriptor is opened, and forgets the environment that told of
- * them: after an exec of this process the numbers would mean something else. 0, INHERITED_WRONG or
- * -ENOMEM. */
-int inherited_collect(struct adopted *adopted);
 
 #endif

@@ -63,8 +63,12 @@ static const unsigned may_follow[] = {
 
 static void set_state(struct reload *r, enum reload_state state)
 {
+	bool was_idle = r->state == RELOAD_IDLE, is_idle = state == RELOAD_IDLE;
+
 	ASSERT(may_follow[r->state] & BIT(state));
 	r->state = state;
+	if (was_idle != is_idle && !r->is_dry)
+		sv_reloading(r->sv, was_idle);
 }
 
 /* --- the end --- */

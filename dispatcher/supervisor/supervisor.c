@@ -155,7 +155,7 @@ static int adopt_inherited(struct sv *sv)
 	sv->adopted = adopted_new();
 	if (!sv->adopted)
 		return -ENOMEM;
-	answer = inherited_collect(sv->adopted);
+	answer = adopted_inherit(sv->adopted);
 	if (answer == INHERITED_WRONG)
 		log_event(EV_CONFIG_WARNING,
 			"text=\"LISTEN_FDS is no number from 1 to %d: no inherited listeners\"",

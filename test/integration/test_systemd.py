@@ -13,6 +13,7 @@ import pytest
 
 from harness import clients, processes
 from harness.daemon import service
+from harness.load import Load
 from harness.processes import wait_until
 
 LAUNCHER = """
@@ -74,6 +75,26 @@ def test_inherited_listeners_are_taken_by_address_and_by_name(make_daemon, direc
             with clients.connect(address):
                 pass
     assert os.path.exists(path)
+
+
+@pytest.mark.sanitized
+def test_listeners_that_are_lent_outlive_a_kill_9_of_the_supervisor(make_daemon, directory, port):
+    number, path = port(), f"{directory}/lent.sock"
+    daemon = make_daemon(service("echo", number, f"unix:{path}", IMAGE="dispatcher-echo"))
+    daemon.expect_errors(r"supervisor\.gone")
+    with listening("127.0.0.1", number) as one, listening(path, family=socket.AF_UNIX) as two:
+        lend(daemon, ("x", one), ("y", two))
+        daemon.start()
+        with Load(number, 8) as load, Load(path, 4) as local:
+            for again in (True, False):  # once they are lent again, once they are not
+                daemon.wait_service(lambda one: one["done"] > 50, "the load goes on")
+                daemon.process.kill()
+                daemon.process.wait()
+                if not again:
+                    daemon.prefix, daemon.pass_fds = [], []
+                daemon.start()
+            results = load.stop(), local.stop()
+        assert all(result["failed"] == {} for result in results), results
 
 
 def test_a_wrong_number_of_inherited_descriptors_is_told_and_ignored(make_daemon, port):
@@ -185,6 +206,17 @@ def test_the_watchdog_is_fed_and_an_acceptor_that_hangs_is_replaced(make_daemon,
     assert len(daemon.events("acceptor.hangs")) == 1
     before = manager.listen().count("WATCHDOG=1")
     wait_until(lambda: manager.listen().count("WATCHDOG=1") >= before + 2, lambda: manager.said, 15)
+
+
+def test_a_reload_is_told_from_its_begin_to_its_end(make_daemon, make_manager, port):
+    manager = make_manager()
+    daemon = managed(make_daemon, manager, service("echo", port(), IMAGE="dispatcher-echo")).start()
+    manager.await_words("^READY=1$")
+    assert daemon.ctl("reload").returncode == 0
+    began = manager.await_words("^RELOADING=1$")[0]
+    assert int(re.search(r"^MONOTONIC_USEC=(\d+)$", began, re.M)[1]) <= time.monotonic_ns() // 1000
+    wait_until(lambda: "READY=1" in manager.listen()[manager.position("^RELOADING=1$"):],
+               lambda: manager.said)
 
 
 def test_a_watchdog_of_another_process_is_not_fed(make_daemon, make_manager, port):
