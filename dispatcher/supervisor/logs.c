@@ -1,15 +1,13 @@
 /* Files are opened here, as root and by the names in the configuration, and the logger gets only
  * descriptors: it can run without any right. Every pipe's reading end stays open here too, so that a
  * logger that dies loses no line that it had not read, and no writer ever gets SIGPIPE. */
-#include "dispatcher/supervisor/logs.h"
+#include "dispatcher/supervisor/logs_inner.h"
 #include "common/base.h"
 #include "common/chan.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "dispatcher/supervisor/backoff.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/launch.h"
-#include "dispatcher/supervisor/logfile.h"
 #include "dispatcher/supervisor/logsink.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/reader.h"
@@ -25,49 +23,8 @@
 #define STOP_LIMIT_MS 2000
 #define DETACHED_MAX 256 /* workers that may end while no logger runs before words are lost */
 #define SWEEP_MS 100
-#define FOLLOW_MS 5000 /* how soon a file that was moved is noticed */
-
-struct sink {
-	struct news news;
-	struct logs *logs;
-	uint32_t index;
-	struct logfile file; /* without a name: nobody needs it */
-};
-
-struct logs {
-	const struct reader_result *config;
-	struct children *children;
-	struct outlet outlet;
-	struct sink **sinks; /* the first is the dispatcher's own log */
-	uint32_t sink_count;
-	struct log_source sources; /* head of a ring */
-	struct log_source own, acceptors;
-	unsigned detached_count;
-	int own_out, acceptor_out;
-	struct news end;
-	struct child *child;
-	pid_t pid;
-	struct backoff backoff;
-	struct timer *timer; /* until the next start, or the limit of the stop */
-	struct timer *sweep; /* while there are detached sources */
-	struct timer *follow;
-	bool stopping;
-	void (*stopped)(void *user);
-	void *user;
-};
 
 /* --- records --- */
-
-static int say_sink(struct news *news, int fd)
-{
-	const struct sink *k = (const struct sink *)news;
-	struct log_record r = {.order = LOG_SINK,
-		.number = k->index,
-		.kind = !k->file.name ? LOG_SINK_NONE : k->file.fd < 0 ? LOG_SINK_SYSLOG : LOG_SINK_STREAM,
-		.shared = k->index == 0};
-
-	return chan_send(fd, &r, sizeof(r), &k->file.fd, k->file.fd >= 0);
-}
 
 static int say_source(struct news *news, int fd)
 {
@@ -86,140 +43,6 @@ static int say_end(struct news *news, int fd)
 	struct log_record r = {.order = LOG_END};
 
 	return chan_send(fd, &r, sizeof(r), NULL, 0);
-}
-
-/* --- files --- */
-
-static bool open_sink(struct sink *k)
-{
-	bool good = logfile_open(&k->file);
-
-	outlet_push(&k->logs->outlet, &k->news);
-	return good;
-}
-
-static void on_follow(void *user)
-{
-	struct logs *logs = user;
-
-	for (uint32_t i = 0; i < logs->sink_count; i++)
-		if (logfile_follow(&logs->sinks[i]->file))
-			outlet_push(&logs->outlet, &logs->sinks[i]->news);
-	timer_in(logs->follow, FOLLOW_MS);
-}
-
-static struct sink *new_sink(struct logs *logs)
-{
-	struct sink **more = reallocarray(logs->sinks, logs->sink_count + 1, sizeof(*more));
-	struct sink *k = more ? calloc(1, sizeof(*k)) : NULL;
-
-	if (more)
-		logs->sinks = more;
-	if (!k)
-		return NULL;
-	k->logs = logs;
-	k->index = logs->sink_count;
-	k->news.say = say_sink;
-	k->file.fd = -1;
-	logs->sinks[logs->sink_count++] = k;
-	return k;
-}
-
-static struct sink *find_sink(const struct logs *logs, const char *name)
-{
-	for (uint32_t i = 0; i < logs->sink_count; i++) {
-		const char *has = logs->sinks[i]->file.name;
-
-		if (name ? has && strcmp(has, name) == 0 : !has)
-			return logs->sinks[i];
-	}
-	return NULL;
-}
-
-static int rename_sink(struct logs *logs, struct sink *k, const char *name)
-{
-	char *copy = strdup(name);
-
-	if (!copy)
-		return -ENOMEM;
-	free(k->file.name);
-	k->file.name = copy;
-	open_sink(k);
-	return 0;
-}
-
-/* Without memory its lines go to the dispatcher's own. */
-uint32_t logs_sink(struct logs *logs, const char *name)
-{
-	struct sink *k = name ? find_sink(logs, name) : logs->sinks[0];
-
-	if (k)
-		return k->index;
-	k = find_sink(logs, NULL);
-	if (!k)
-		k = new_sink(logs);
-	return k && !rename_sink(logs, k, name) ? k->index : 0;
-}
-
-static const char *own_name(const struct logs *logs)
-{
-	const struct settings *s = logs->config->settings;
-
-	return s->logfile ? settings_text(s, s->logfile) : "stderr";
-}
-
-static int make_sinks(struct logs *logs)
-{
-	const struct settings *s = logs->config->settings;
-	struct sink *own = new_sink(logs);
-
-	if (!own || rename_sink(logs, own, own_name(logs)))
-		return -ENOMEM;
-	for (uint32_t i = 0; i < s->services.count; i++)
-		logs_sink(logs, settings_text(s, settings_service(s, i)->logfile));
-	return 0;
-}
-
-static bool is_needed(const struct logs *logs, const struct sink *k)
-{
-	const struct settings *s = logs->config->settings;
-
-	for (uint32_t i = 0; i < s->services.count; i++) {
-		const char *name = settings_text(s, settings_service(s, i)->logfile);
-
-		if (name && strcmp(name, k->file.name) == 0)
-			return true;
-	}
-	for (const struct log_source *l = logs->sources.next; l != &logs->sources; l = l->next)
-		if (l->sink == k->index)
-			return true;
-	return !k->index;
-}
-
-void logs_settle(struct logs *logs)
-{
-	if (strcmp(logs->sinks[0]->file.name, own_name(logs)) != 0)
-		rename_sink(logs, logs->sinks[0], own_name(logs));
-	for (uint32_t i = 0; i < logs->sink_count; i++) {
-		struct sink *k = logs->sinks[i];
-
-		if (!k->file.name || is_needed(logs, k))
-			continue;
-		free(k->file.name);
-		k->file.name = NULL;
-		base_close(&k->file.fd);
-		outlet_push(&logs->outlet, &k->news);
-	}
-}
-
-const char *logs_reopen(struct logs *logs)
-{
-	const char *failed = NULL;
-
-	for (uint32_t i = 0; i < logs->sink_count; i++)
-		if (logs->sinks[i]->file.name && !open_sink(logs->sinks[i]))
-			failed = logs->sinks[i]->file.name;
-	return failed;
 }
 
 /* --- the process --- */
@@ -567,9 +390,9 @@ int logs_new(struct uv_loop_s *loop, struct children *children, const struct rea
 	if (!bad)
 		bad = timer_new(loop, on_sweep, logs, &logs->sweep);
 	if (!bad)
-		bad = timer_new(loop, on_follow, logs, &logs->follow);
+		bad = timer_new(loop, sinks_follow, logs, &logs->follow);
 	if (!bad)
-		bad = make_sinks(logs);
+		bad = sinks_make(logs);
 	if (!bad)
 		bad = add_pipes(logs, saved);
 	if (bad)
@@ -577,13 +400,6 @@ int logs_new(struct uv_loop_s *loop, struct children *children, const struct rea
 	else
 		*ret_logs = logs;
 	return bad;
-}
-
-static void free_sink(struct sink *k)
-{
-	base_close(&k->file.fd);
-	free(k->file.name);
-	free(k);
 }
 
 struct logs *logs_free(struct logs *logs)
@@ -600,9 +416,7 @@ struct logs *logs_free(struct logs *logs)
 	base_close(&logs->acceptors.fd);
 	base_close(&logs->own_out);
 	base_close(&logs->acceptor_out);
-	for (uint32_t i = 0; i < logs->sink_count; i++)
-		free_sink(logs->sinks[i]);
-	free(logs->sinks);
+	sinks_free(logs);
 	free(logs);
 	return NULL;
 }
