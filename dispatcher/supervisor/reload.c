@@ -289,6 +289,19 @@ static void on_told(void *user, enum load_severity severity, const char *text)
 	fprintf(r->out, "%s%s\n", name ? name : "", text);
 }
 
+/* Those that are not being replaced already. */
+static uint32_t count_of(const struct workers *workers, uint32_t service)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < workers_slots(workers, service); i++) {
+		const struct worker *w = workers_at(workers, service, i);
+
+		count += w && worker_lives(w) && !worker_is_ordered(w);
+	}
+	return count;
+}
+
 /* How many workers each service of the file in force has. */
 static uint32_t *count_workers(const struct sv *sv)
 {
@@ -300,7 +313,7 @@ static uint32_t *count_workers(const struct sv *sv)
 			settings_text(file, settings_service(file, i)->name));
 
 		if (at != UINT32_MAX)
-			counts[i] = workers_live(sv->workers, at);
+			counts[i] = count_of(sv->workers, at);
 	}
 	return counts;
 }

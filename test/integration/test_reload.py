@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 
 import pytest
 
@@ -296,6 +297,27 @@ def test_services_change_places(run_daemon, port):
             assert [one["name"] for one in status["services"]] == order
             for name in names:
                 assert before[name] <= {w["id"] for w in daemon.service(name, status)["workers"]}
+
+
+def test_an_acceptor_that_is_killed_meanwhile_costs_nothing(run_daemon, port, rounds):
+    number = port()
+    daemon = run_daemon(echo(number))
+    daemon.expect_errors("acceptor.exit")
+    killed = 0
+    with Busy(number, 20):
+        for i in range(rounds(10)):
+            rewrite(daemon, echo(number, MAX_PROCS=7 + i % 2, PARAMETER=f"ROUND={i}"))
+            pid = daemon.acceptor_pid()
+            reload_id = daemon.begin("reload")
+            time.sleep(i % 10 * 0.005)
+            try:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                pass  # it was replaced already
+            assert daemon.wait_result(reload_id)["status"] == 0
+            assert daemon.service()["max_procs"] == 7 + i % 2
+    assert killed
 
 
 def test_continuous_load_notices_no_reload(run_daemon, port, rounds):
