@@ -164,6 +164,13 @@ static bool in_group(int fd, gid_t own, uint32_t gid)
 	return false;
 }
 
+/* Root, or without root the user of all of us. Where there is root, this process's own user is just
+ * another one: it may be one that other programs have, too. */
+static bool is_owner(const struct settings *s, uid_t uid)
+{
+	return !uid || (s->uid == SETTINGS_NO_ID && uid == getuid());
+}
+
 static bool identify(struct client *c)
 {
 	const struct settings *s = c->control->acceptor->settings;
@@ -173,7 +180,7 @@ static bool identify(struct client *c)
 	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return false;
 	c->who = (struct verbs_asker){.uid = peer.uid, .pid = peer.pid};
-	c->is_own = !peer.uid || peer.uid == getuid();
+	c->is_own = is_owner(s, peer.uid);
 	if (c->is_own || in_group(c->fd, peer.gid, s->admin_gid))
 		c->who.role = ROLE_ADMIN;
 	else if (in_group(c->fd, peer.gid, s->status_gid))

@@ -1,5 +1,6 @@
 """The control socket: requests that are refused, and orders that have ids and results."""
 
+import os
 import time
 
 import pytest
@@ -136,6 +137,18 @@ def test_a_stranger_gets_no_answer(daemon):
     daemon.control_path.chmod(0o777)
     run = daemon.ctl("status", user=HOSTILE_UID, group=HOSTILE_UID, extra_groups=[])
     assert run.returncode == 1 and "ADMIN_GROUP" in run.stderr, run
+
+
+@pytest.mark.root
+def test_the_user_of_the_acceptor_is_a_stranger(run_daemon, port):
+    """Where both groups are set everybody may knock, and other programs may have the same user."""
+    daemon = run_daemon(service("one", port(), IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=2),
+                        defaults=f"ADMIN_GROUP={ADMIN_GID}\nSTATUS_GROUP={STATUS_GID}\n")
+    uid = os.stat(f"/proc/{daemon.acceptor_pid()}").st_uid
+    assert uid != 0
+    for words in (["status"], ["shutdown"]):
+        run = daemon.ctl(*words, user=uid, group=POLITE_UID, extra_groups=[])
+        assert run.returncode == 1 and "may ask" in run.stderr, run
 
 
 @pytest.mark.root
