@@ -22,15 +22,30 @@ def connect(sock, path, seconds):
             time.sleep(0.005)
 
 
-def request(path, document, seconds=10.0):
-    """Sends one request; returns head and body of the answer."""
+def exchange(path, line, seconds):
+    """Everything that is answered; nothing, if the process that took the connection has gone."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(seconds)
         connect(sock, path, seconds)
-        sock.sendall(json.dumps(document).encode() + b"\n")
         answer = b""
-        while chunk := sock.recv(65536):
-            answer += chunk
+        try:
+            sock.sendall(line)
+            while chunk := sock.recv(65536):
+                answer += chunk
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return answer
+
+
+def request(path, document, seconds=10.0):
+    """Sends one request; returns head and body of the answer. As dispatcherctl does, it asks again
+    when the acceptor was replaced before it answered."""
+    deadline = time.monotonic() + seconds
+    line = json.dumps(document).encode() + b"\n"
+    while not (answer := exchange(path, line, seconds)):
+        if time.monotonic() > deadline:
+            raise ConnectionResetError("no acceptor stays long enough to answer")
+        time.sleep(0.02)
     head, _, body = answer.partition(b"\n")
     result = json.loads(head)
     if result["status"] != 0:
