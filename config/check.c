@@ -89,6 +89,8 @@ static bool head_is_whole(const struct settings *s)
 		if (!texts[i] || !text_is_whole(s, texts[i]))
 			return false;
 	return s->hash[SETTINGS_HASH_BYTES - 1] == '\0' && texts_are_whole(s, s->files) &&
+	       list_is_whole(s, s->stamps, sizeof(struct settings_stamp)) &&
+	       s->stamps.count == s->files.count &&
 	       texts_are_whole(s, s->not_enforced) && texts_are_whole(s, s->warnings) &&
 	       list_is_whole(s, s->services, sizeof(struct service_settings));
 }

@@ -73,6 +73,8 @@ static int read_checked(int fd, const char *path, const struct stat *st, struct 
 {
 	struct file f = {.device = st->st_dev,
 		.inode = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.mtime_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec,
 		.owner = st->st_uid,
 		.path = strdup(path)};
 	int r = f.path ? read_all(fd, (size_t)st->st_size, &f) : -ENOMEM;

@@ -11,7 +11,7 @@ struct file {
 	char *path;
 	char *data; /* len bytes and a NUL; may hold NULs */
 	size_t len;
-	uint64_t device, inode;
+	uint64_t device, inode, size, mtime_ns;
 	uint32_t owner;
 };
 

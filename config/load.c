@@ -62,6 +62,25 @@ static struct settings_list files_of(struct build *b, const struct source *sourc
 	return finish_texts(&list);
 }
 
+static struct settings_list stamps_of(struct build *b, const struct source *source)
+{
+	struct vec stamps = {.elem = sizeof(struct settings_stamp)};
+	struct settings_list list;
+
+	for (size_t i = 0; i < source->files.count; i++) {
+		const struct file *f = vec_at(&source->files, i);
+		struct settings_stamp *slot = vec_push(&stamps);
+
+		if (slot)
+			*slot = (struct settings_stamp){f->device, f->inode, f->size, f->mtime_ns};
+		else
+			b->block.failed = true;
+	}
+	list = block_list(&b->block, &stamps);
+	vec_free(&stamps);
+	return list;
+}
+
 static bool is_service(const struct source_section *section)
 {
 	return section->name && *section->name && strcmp(section->name, "dispatcher");
@@ -233,6 +252,7 @@ static int build_all(struct build *b, const char *path, struct source *source)
 	head.config_file = config_path(b, path);
 	snprintf(head.hash, sizeof(head.hash), "%016llx", (unsigned long long)source->hash);
 	head.files = files_of(b, source);
+	head.stamps = stamps_of(b, source);
 	head.not_enforced = texts_of(b, LOAD_NOT_ENFORCED);
 	head.warnings = texts_of(b, LOAD_WARNING);
 	if (b->block.failed)

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define SETTINGS_MAGIC 0x44535033u /* "DSP3": changes with the layout */
+#define SETTINGS_MAGIC 0x44535034u /* "DSP4": changes with the layout */
 #define SETTINGS_HASH_BYTES 17	   /* 16 hex digits and NUL */
 #define SETTINGS_NO_ID UINT32_MAX  /* of user and group ids: not said */
 #define SETTINGS_LIMITS 16	   /* as RLIM_NLIMITS */
@@ -36,6 +36,11 @@ struct settings_rlimit {
 	uint32_t set;
 	uint32_t reserved;
 	uint64_t value; /* SETTINGS_UNLIMITED = RLIM_INFINITY */
+};
+
+/* A file as it was when it was read. */
+struct settings_stamp {
+	uint64_t device, inode, size, mtime_ns;
 };
 
 struct settings_prefix {
@@ -96,6 +101,7 @@ struct settings {
 	uint64_t shutdown_ms, kill_ms;
 
 	struct settings_list files;	   /* of texts: every file read, config_file first */
+	struct settings_list stamps;	   /* of struct settings_stamp, one for each of files */
 	struct settings_list not_enforced; /* of texts: what the file asks for and nobody does */
 	struct settings_list warnings;	   /* of texts: "file:line: ..." */
 	struct settings_list services;	   /* of struct service_settings */

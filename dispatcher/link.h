@@ -37,7 +37,8 @@ enum link_type {
 			 * hand when it ended, for the next; before LINK_GO */
 	LINK_LEASE,	/* number 1: a former acceptor still has a right to the listeners: lose me, and you
 			 * retire; 0: all is yours */
-	LINK_LOADED,	/* created_wall_ms: when the settings in force were read; of the last reload, if
+	LINK_LOADED,	/* created_wall_ms: when the settings in force were read; number 1: since then the
+			 * files have changed on disk; of the last reload, if
 			 * any, deadline_ms: when it ended (wall), status: 0 done, 1 refused, text */
 	LINK_PING,	/* answer LINK_PONG */
 	LINK_RESULT,	/* operation `id` has ended; number: 0 done, 1 refused or failed; text: of the verb;

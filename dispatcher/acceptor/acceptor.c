@@ -303,6 +303,7 @@ static void first_words(struct acceptor *a, const struct link_record *r, int *fd
 static void loaded(struct acceptor *a, const struct link_record *r)
 {
 	a->loaded_wall_ms = r->created_wall_ms;
+	a->config_changed = r->number;
 	a->reload.wall_ms = r->deadline_ms;
 	a->reload.status = r->status;
 	memcpy(a->reload.text, r->text, sizeof(a->reload.text));

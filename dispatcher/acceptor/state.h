@@ -19,6 +19,7 @@ struct acceptor {
 	int32_t supervisor_pid;
 	uint32_t starts; /* how often an acceptor has started under this supervisor */
 	uint64_t started_wall_ms; /* the supervisor */
+	bool config_changed;	  /* on disk, since then */
 	uint64_t loaded_wall_ms;  /* when the settings were read */
 	struct {
 		uint64_t wall_ms; /* 0: there was none */

@@ -35,22 +35,6 @@ static json_t *worker_id(const struct service *svc, uint32_t serial)
 	return json_sprintf("%s/%u", svc->name, serial);
 }
 
-/* Loading stamps every file's state; a later change time means that the file on disk is another. */
-static bool changed_on_disk(const struct acceptor *a)
-{
-	const struct settings *s = a->settings;
-	struct stat st;
-
-	for (uint32_t i = 0; i < s->files.count; i++) {
-		if (stat(settings_list_text(s, s->files, i), &st) < 0)
-			return true;
-		if ((uint64_t)st.st_mtim.tv_sec * 1000 + (uint64_t)st.st_mtim.tv_nsec / 1000000 >
-			a->loaded_wall_ms)
-			return true;
-	}
-	return false;
-}
-
 static json_t *texts(const struct settings *s, struct settings_list list)
 {
 	json_t *array = json_array();
@@ -115,7 +99,7 @@ static json_t *dispatcher(struct acceptor *a)
 	json_object_set_new(d, "config_hash", json_string(s->hash));
 	json_object_set_new(d, "config_loaded", time_text(a->loaded_wall_ms));
 	json_object_set_new(d, "last_reload", last_reload(a));
-	json_object_set_new(d, "config_changed_on_disk", json_boolean(changed_on_disk(a)));
+	json_object_set_new(d, "config_changed_on_disk", json_boolean(a->config_changed));
 	json_object_set_new(d, "not_enforced", texts(s, s->not_enforced));
 	json_object_set_new(d, "blocks", blocks(a));
 	json_object_set_new(d, "log_lines_dropped", number(log_dropped()));

@@ -15,6 +15,7 @@
 #include "config/tables.h"
 #include "dispatcher/supervisor/baton.h"
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/origin.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/state.h"
@@ -79,7 +80,8 @@ static int say_loaded(struct news *news, int fd)
 	struct link_record record = {.type = LINK_LOADED,
 		.created_wall_ms = r->sv->loaded_wall_ms,
 		.deadline_ms = r->last_wall_ms,
-		.status = r->last_status};
+		.status = r->last_status,
+		.number = origin_changed(r->sv->origin)};
 
 	memcpy(record.text, r->last_text, sizeof(record.text));
 	return link_send(fd, &record, NULL, 0);
@@ -180,6 +182,7 @@ static void on_swap(void *user)
 	if (r->commit)
 		return;
 	r->sv->loaded_wall_ms = r->began_wall_ms;
+	origin_set(r->sv->origin, r->sv->file.settings);
 	sv_adapt(r->sv, swap_diff(r->swap)->changes);
 }
 
@@ -335,6 +338,8 @@ static void apply(struct reload *r, struct reader_result *read)
 	int bad = 0;
 
 	diff_print(read->diff, workers, r->out);
+	if (!r->is_dry && same)
+		origin_set(r->sv->origin, read->settings);
 	if (!r->is_dry && !same)
 		bad = swap_new(r->sv, read, &r->swap);
 	reader_result_free(read);

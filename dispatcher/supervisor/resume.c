@@ -19,6 +19,7 @@
 #include "dispatcher/supervisor/ledgers.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/origin.h"
 #include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/snapshot.h"
@@ -185,6 +186,7 @@ static const char *restore_parts(struct sv *sv, json_t *root)
 {
 	restore_closures(sv->closures, root);
 	reload_restore(sv->reload, root);
+	origin_restore(sv->origin, root);
 	services_restore(sv->services, root);
 	baton_restore(sv->baton, root);
 	if (workers_restore(sv->workers, root))

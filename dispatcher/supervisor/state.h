@@ -25,6 +25,7 @@ struct sv {
 	uv_signal_t signals[SV_SIGNALS];
 	struct reader_result config;	 /* in force; the one place that holds it */
 	struct reader_result file;	 /* the same as it was read: without what only stays for a while */
+	struct origin *origin;
 	uint64_t loaded_wall_ms;	 /* when it was read */
 	struct reload *reload;
 	struct rlimit nofile;		 /* as we were started with */

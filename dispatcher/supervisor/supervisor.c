@@ -17,6 +17,7 @@
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/memory.h"
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/origin.h"
 #include "dispatcher/supervisor/records.h"
 #include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/services.h"
@@ -277,6 +278,20 @@ static int make_thefts(struct sv *sv)
 	return thefts_new(&world, &sv->thefts);
 }
 
+static void on_origin(void *user)
+{
+	const struct sv *sv = user;
+
+	reload_announce(sv->reload);
+}
+
+static int make_origin(struct sv *sv)
+{
+	int bad = origin_new(&sv->loop, on_origin, sv, &sv->origin);
+
+	return bad ? bad : origin_set(sv->origin, sv->file.settings);
+}
+
 int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_t *saved)
 {
 	int bad = children_new(&sv->loop, &sv->children);
@@ -307,6 +322,8 @@ int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_
 	if (!bad)
 		bad = reload_new(sv, &sv->reload);
 	if (!bad)
+		bad = make_origin(sv);
+	if (!bad)
 		bad = timer_new(&sv->loop, sv_on_limit, sv, &sv->limit);
 	return bad ? bad : watch_signals(sv);
 }
@@ -326,6 +343,7 @@ static void free_parts(struct sv *sv)
 {
 	log_to(STDERR_FILENO);
 	reload_free(sv->reload);
+	origin_free(sv->origin);
 	thefts_free(sv->thefts);
 	records_free(sv->records);
 	ops_free(sv->ops);

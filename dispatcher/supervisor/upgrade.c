@@ -19,6 +19,7 @@
 #include "dispatcher/supervisor/closures.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/origin.h"
 #include "dispatcher/supervisor/records.h"
 #include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/services.h"
@@ -192,6 +193,7 @@ static int save(const struct upgrade *u, json_t **ret_root)
 	logs_save(sv->logs, root);
 	baton_save(sv->baton, root);
 	reload_save(sv->reload, root);
+	origin_save(sv->origin, root);
 	services_save(sv->services, root);
 	workers_save(sv->workers, root);
 	thefts_save(sv->thefts, root);

@@ -177,3 +177,27 @@ def test_parameters_environment_directory_and_limits_reach_the_worker(run_daemon
     allowed = {"COLOUR", "EMPTY", "PROTO", "TCPREMOTEIP", "REMOTE_ADDR", "TCPREMOTEPORT", "REMOTE_PORT",
                "TCPLOCALIP", "TCPLOCALPORT", "PATH", "PWD", "SHLVL", "_", "OLDPWD"}
     assert set(environment) <= allowed, set(environment) - allowed
+
+
+def changed(daemon, wanted=True):
+    return daemon.wait(lambda status: status["dispatcher"]["config_changed_on_disk"] == wanted,
+                       f"changed on disk: {wanted}", 10)
+
+
+def test_a_file_that_changes_on_disk_is_noticed_until_it_is_read(run_daemon, port):
+    daemon = run_daemon(service("one", port(), IMAGE="dispatcher-echo"))
+    daemon.config_path.parent.chmod(0o700)  # none of the acceptor's business
+    path, before = daemon.config_path, daemon.config_path.stat()
+    changed(daemon, False)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10**9))
+    changed(daemon)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    changed(daemon, False)
+    path.write_text(path.read_text() + "! nothing but a comment\n")
+    changed(daemon)
+    daemon.order("reload")
+    changed(daemon, False)
+    path.rename(path.with_suffix(".away"))
+    changed(daemon)
+    path.with_suffix(".away").rename(path)
+    changed(daemon, False)
