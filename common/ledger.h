@@ -15,6 +15,13 @@
 #define LEDGER_VERSION 2
 #define LEDGER_NONE UINT32_MAX
 
+/* DISPATCHER_NEXT: a build of tomorrow, whose records are longer, for the test of upgrades. */
+#ifdef DISPATCHER_NEXT
+#define LEDGER_OF_TOMORROW uint64_t of_tomorrow;
+#else
+#define LEDGER_OF_TOMORROW
+#endif
+
 /* Counters of a service since the supervisor started. handed = done + lost + open. */
 struct ledger_service {
 	uint64_t accepted; /* connections taken from the kernel */
@@ -30,6 +37,7 @@ struct ledger_service {
 	uint64_t last_exit_wall_ms; /* 0 = none yet */
 	uint32_t last_serial;
 	uint32_t rescued; /* accepted by one acceptor, given by the next */
+	LEDGER_OF_TOMORROW
 };
 
 /* A worker slot. serial 0: nobody. */
@@ -48,6 +56,7 @@ struct ledger_worker {
 	uint64_t retired_ms; /* monotonic; 0: it does not retire */
 	uint64_t told; /* digest of the limits that it has heard of; 0: not known */
 	uint64_t reopened_ms; /* when it was asked last to open its log files again, as the supervisor says */
+	LEDGER_OF_TOMORROW
 };
 
 enum ledger_phase { LEDGER_FREE, LEDGER_OPEN };
@@ -61,6 +70,7 @@ struct ledger_conn {
 	uint64_t seq;	 /* order of offers, over all services */
 	uint64_t accepted_ms, accepted_wall_ms;
 	struct addr peer;
+	LEDGER_OF_TOMORROW
 };
 
 #define LEDGER_BLOCKS 64

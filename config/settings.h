@@ -10,7 +10,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* DISPATCHER_NEXT: a build of tomorrow, whose layout differs, for the test of upgrades. */
+#ifdef DISPATCHER_NEXT
+#define SETTINGS_MAGIC 0x4e545844u
+#define SETTINGS_OF_TOMORROW uint64_t of_tomorrow;
+#else
 #define SETTINGS_MAGIC 0x44535034u /* "DSP4": changes with the layout */
+#define SETTINGS_OF_TOMORROW
+#endif
 #define SETTINGS_HASH_BYTES 17	   /* 16 hex digits and NUL */
 #define SETTINGS_NO_ID UINT32_MAX  /* of user and group ids: not said */
 #define SETTINGS_LIMITS 16	   /* as RLIM_NLIMITS */
@@ -49,6 +56,7 @@ struct settings_prefix {
 };
 
 struct service_settings {
+	SETTINGS_OF_TOMORROW
 	uint32_t name;	/* text, lower case */
 	uint32_t where; /* text: "file:line" of the section */
 	uint32_t off_where; /* text: "file:line" of ENABLE=0 or PORT=0; 0: enabled */
@@ -91,6 +99,7 @@ struct service_settings {
 struct settings {
 	uint32_t magic;
 	uint32_t bytes; /* of the whole block */
+	SETTINGS_OF_TOMORROW
 	char hash[SETTINGS_HASH_BYTES]; /* of the contents of all files read */
 
 	/* texts */

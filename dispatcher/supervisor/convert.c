@@ -48,7 +48,7 @@ static int text_memory(const char *text)
 	OWNS_FD int fd = memfd_create("text", MFD_CLOEXEC);
 	size_t len = strlen(text);
 
-	if (fd < 0 || write(fd, text, len) != (ssize_t)len)
+	if (fd < 0 || fchmod(fd, 0600) < 0 || write(fd, text, len) != (ssize_t)len)
 		return -EIO;
 	return base_steal_fd(&fd);
 }

@@ -52,6 +52,7 @@ _Noreturn static void go_back(const char *why)
 	char *argv[] = {(char *)"dispatcher: supervisor", (char *)"--role=resume", way_back.state,
 		(char *)why, NULL};
 
+	alarm(0);
 	execveat(way_back.old_image, "", argv, environ, AT_EMPTY_PATH);
 	_exit(SUPERVISOR_FAILED);
 }
@@ -61,12 +62,11 @@ static void on_fatal(int number)
 	go_back(number == SIGALRM ? "it was not ready within 5 s" : "it crashed");
 }
 
-static void open_way_back(int old_image, int state)
+static void open_way_back(int state)
 {
 	struct sigaction action = {.sa_handler = on_fatal, .sa_flags = SA_NODEFER};
 	sigset_t deadly;
 
-	way_back.old_image = old_image;
 	snprintf(way_back.state, sizeof(way_back.state), "%d", state);
 	sigemptyset(&deadly);
 	for (size_t i = 0; i < ARRAY_LEN(fatal); i++) {
@@ -260,7 +260,6 @@ static void take_charge(struct sv *sv, int state, json_t *root)
 	close_way_back();
 	if (!snapshot_read(state, &whole)) {
 		snapshot_pass(whole, false);
-		json_object_del(root, "old_image_fd");
 		snapshot_close_rest(root);
 	}
 	json_decref(whole);
@@ -300,8 +299,9 @@ int upgrade_resume(int argc, char **argv)
 	if (!sv || argc <= UPGRADE_ARG_STATE || read_state(argv, &fd, &root))
 		return SUPERVISOR_FAILED;
 	sv->config.fd = sv->file.fd = sv->ledger_fd = -1;
+	way_back.old_image = snapshot_fd(root, "old_image_fd");
 	if (!why)
-		open_way_back((int)snapshot_number(root, "old_image_fd", 0), fd);
+		open_way_back(fd);
 	bad = rebuild(sv, root);
 	if (bad && !why)
 		go_back(bad);

@@ -37,7 +37,7 @@ def echo(number, **options):
                    **dict(dict(MIN_PROCS=2, MAX_PROCS=4, MAX_LIFE_CONNS=0), **options))
 
 
-def use_and_change(daemon, number, change, held=20):
+def use_and_change(daemon, number, change, held=20, already=0):
     """Runs change() under load, with connections held; nobody may fail, the supervisor stays."""
     before = daemon.status()["dispatcher"]
     handed = daemon.service()["handed"]
@@ -54,8 +54,9 @@ def use_and_change(daemon, number, change, held=20):
     assert figures["failed"] == {} and figures["ok"] > 0, figures
     assert daemon.process.poll() is None
     assert daemon.status()["dispatcher"]["supervisor_pid"] == before["supervisor_pid"]
-    one = daemon.wait_service(lambda one: one["connections"] == 0, "all have left")
-    assert one["handed"] == one["done"] + one["lost"] == handed + figures["ok"] + held, (one, figures)
+    one = daemon.wait_service(lambda one: one["connections"] == already, "all have left")
+    assert one["handed"] == one["done"] + one["lost"] + already, one
+    assert one["handed"] == handed + figures["ok"] + held, (one, figures)
     assert one["lost"] == 0
     return result, figures
 
@@ -157,3 +158,48 @@ def test_operations_and_log_go_on_over_an_upgrade(installed, port, stage):
     daemon.wait_event("worker.exit", "worker=talker/1 ", "signal:KILL")
     clients.echo(number)
     assert not processes.zombies(daemon.supervisor_pid)
+
+
+@pytest.fixture
+def built(stage):
+    """built(name): a program that is only built by `ninja upgrades`."""
+    def find(name):
+        if not stage.has(name):
+            pytest.skip(f"{name} is not built (ninja upgrades)")
+        return stage.program(name)
+
+    return find
+
+
+def test_to_a_build_of_tomorrow_and_back_nobody_is_cut_and_counters_go_on(
+        installed, port, stage, built, rounds):
+    number, tomorrow = port(), built("dispatcher-next")
+    daemon = installed(echo(number, PARAMETER=["X=1", "Y=two words"], LIMIT_CORE="0"))
+    before = daemon.ctl("config").stdout
+    workers = {w["id"]: w["pid"] for w in daemon.workers()}
+    longest = 0
+    with clients.Held() as held:
+        sock = held.open(number)
+        for _ in range(rounds(1)):
+            for program, version in ((tomorrow, "tomorrow"), (stage.program("dispatcher"), "0.1.0")):
+                result, figures = use_and_change(daemon, number, lambda: upgrade_to(daemon, program),
+                                                 already=1)
+                assert f"version {version} took the place" in result["text"], result
+                longest = max(longest, figures["longest_ms"])
+                clients.echo_on(sock)
+                assert daemon.ctl("config").stdout == before
+    print(f"longest {longest} ms")
+    assert workers.items() <= {w["id"]: w["pid"] for w in daemon.workers()}.items()
+
+
+@pytest.mark.parametrize("how", ["crashes", "fails", "sleeps"])
+def test_a_program_that_cannot_go_on_gives_the_place_back(installed, port, stage, built, how):
+    number, unfit = port(), built(f"dispatcher-{how}")
+    daemon = installed(echo(number))
+    starts = len(daemon.events("acceptor.start"))
+    result, figures = use_and_change(daemon, number, lambda: upgrade_to(daemon, unfit, expect=1))
+    assert "could not go on" in result["text"] and "the former one does" in result["text"], result
+    print(f"longest {figures['longest_ms']} ms")
+    daemon.wait_event("acceptor.start", count=starts + 1)
+    upgrade_to(daemon, stage.program("dispatcher"))
+    clients.echo(number)
