@@ -134,10 +134,15 @@ static void print_sources(const struct printer *p, const struct schema_option *o
 static void print_ports(const struct printer *p, const struct schema_option *o, const void *field)
 {
 	const struct settings_listener *list = settings_listeners(p->s, p->svc);
+	uint32_t printed = 0;
 
-	for (uint32_t i = 0; i < p->svc->listeners.count; i++)
+	for (uint32_t i = 0; i < p->svc->listeners.count; i++) {
+		if (list[i].leaving && !p->svc->leaving)
+			continue;
 		fprintf(p->out, "%s=%s\n", o->name, settings_text(p->s, list[i].name));
-	if (!p->svc->listeners.count)
+		printed++;
+	}
+	if (!printed)
 		fprintf(p->out, "%s=0\n", o->name);
 }
 
@@ -225,7 +230,7 @@ static void print_section(const struct printer *p)
 		print_option(p, schema_at(i));
 }
 
-int settings_print(const struct settings *s, const char *service, FILE *out)
+static int print_all(const struct settings *s, const char *service, bool leaving, FILE *out)
 {
 	struct printer p = {.s = s, .out = out};
 	int r = service ? -ENOENT : 0;
@@ -236,6 +241,8 @@ int settings_print(const struct settings *s, const char *service, FILE *out)
 	}
 	for (uint32_t i = 0; i < s->services.count; i++) {
 		p.svc = settings_service(s, i);
+		if (p.svc->leaving && !leaving)
+			continue;
 		if (service && strcasecmp(service, settings_text(s, p.svc->name)))
 			continue;
 		if (!service)
@@ -244,4 +251,14 @@ int settings_print(const struct settings *s, const char *service, FILE *out)
 		r = 0;
 	}
 	return r;
+}
+
+int settings_print(const struct settings *s, const char *service, FILE *out)
+{
+	return print_all(s, service, false, out);
+}
+
+void settings_print_tables(const struct settings *s, FILE *out)
+{
+	print_all(s, NULL, true, out);
 }

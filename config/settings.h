@@ -148,4 +148,7 @@ void settings_print_option(const struct settings *s, const struct service_settin
  * (name in any case) or, with NULL, of all. 0 or -ENOENT (no such service). */
 int settings_print(const struct settings *s, const char *service, FILE *out);
 
+/* The same of all, and of the services that are no longer in the file. */
+void settings_print_tables(const struct settings *s, FILE *out);
+
 #endif

@@ -259,7 +259,8 @@ static uint64_t capacity(const struct service *svc)
 /* Who closed it, when, and what opens it again. */
 static void put_closure(json_t *o, const struct service *svc)
 {
-	const char *off = settings_text(svc->settings, svc->set->off_where);
+	const char *off = svc->set->leaving ? "no longer in the configuration"
+					     : settings_text(svc->settings, svc->set->off_where);
 	const char *until = NULL;
 
 	if (*svc->closed_by)

@@ -118,9 +118,12 @@ static void refuse_off(struct sv *sv, const struct link_record *order, bool enab
 	int bad = enable ? closures_open(sv->closures, name) : 0;
 
 	services_announce_one(sv->services, order->service);
-	snprintf(text, sizeof(text), "%s is turned off in the configuration: %s%s", name,
-		settings_text(sv->config.settings, svc->off_where),
-		enable ? "; it is no longer disabled beside that" : "");
+	if (svc->leaving)
+		snprintf(text, sizeof(text), "%s is no longer in the configuration", name);
+	else
+		snprintf(text, sizeof(text), "%s is turned off in the configuration: %s%s", name,
+			settings_text(sv->config.settings, svc->off_where),
+			enable ? "; it is no longer disabled beside that" : "");
 	end(sv, order->id, 1, bad, text);
 }
 

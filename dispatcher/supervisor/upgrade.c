@@ -152,7 +152,7 @@ static void save_settings(const struct sv *sv, json_t *root)
 	FILE *out = open_memstream(&text, &size);
 
 	if (out) {
-		settings_print(s, NULL, out);
+		settings_print_tables(s, out);
 		fclose(out);
 	}
 	snapshot_put_text(root, "settings_text", text);
