@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -80,6 +81,36 @@ def test_kill_9_of_the_acceptor_amid_a_burst_of_512_costs_no_client_anything(run
     one = check_nobody_noticed(daemon, result)
     print(f"kill -9 amid bursts, {count} times: {result['ok']} ok, {result['failed']} failed, "
           f"{one['rescued']} rescued, longest {result['longest_ms']} ms")
+
+
+def kill_each_that_goes(daemon, count, seconds=60):
+    """Kills acceptors within 4 ms of their first event, before the one before is forgotten."""
+    killed, ends = 0, time.monotonic() + seconds
+    with open(daemon.log_path, errors="replace") as log:
+        while killed < count and time.monotonic() < ends:
+            for line in log.read().splitlines():
+                if " acceptor.start " in line:
+                    time.sleep(random.uniform(0.0005, 0.004))  # when it strikes
+                    os.kill(int(re.search(r"pid=(\d+)", line)[1]), signal.SIGKILL)
+                    killed += 1
+            time.sleep(0.001)
+    assert killed == count, daemon.tail()
+
+
+@pytest.mark.sanitized
+def test_acceptors_killed_one_after_the_other_lose_nothing_that_the_first_had_in_hand(
+        run_daemon, port, rounds):
+    number, count = port(), rounds(20)
+    daemon = run_daemon(echo_service(number))
+    daemon.expect_errors(r"acceptor\.exit")
+    last = daemon.acceptor_pid()
+    with Load(number, 256) as load:
+        kill_each_that_goes(daemon, count)
+        new_acceptor(daemon, last)
+        result = load.stop()
+    one = check_nobody_noticed(daemon, result)
+    print(f"killed again and again, {count} times: {result['ok']} ok, {result['failed']} failed, "
+          f"{one['rescued']} rescued")
 
 
 def kill_at(stage, daemon, point, count=1):
