@@ -408,6 +408,15 @@ static int start(struct acceptor *a)
 	return error ? error : uplink_init(&a->uplink, &a->loop, &uplink_ops, a);
 }
 
+/* Without one it accepts all the same: only a crash in the wrong moment would cost anything. */
+static void start_keeper(const struct hand *hand, void (*become)(void *user), void *user)
+{
+	int error = keeper_start(hand, become, user);
+
+	if (error)
+		log_event(EV_INTERNAL, "where=keeper why=%s", strerrorname_np(-error));
+}
+
 int acceptor_main(void (*become_keeper)(void *user), void *user)
 {
 	struct hand *hand = hand_new();
@@ -415,9 +424,8 @@ int acceptor_main(void (*become_keeper)(void *user), void *user)
 	int error = hand ? 0 : -errno;
 
 	ignore_signals();
-	if (!error)
-		error = keeper_start(hand, become_keeper, user);
 	if (!error) {
+		start_keeper(hand, become_keeper, user);
 		a = calloc(1, sizeof(*a));
 		error = a ? start(a) : -ENOMEM;
 	}
