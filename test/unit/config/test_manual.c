@@ -88,6 +88,49 @@ static void every_option_in_the_manual_exists(void **state)
 	}
 }
 
+/* What stands between the heading of a kind of change and the next one; NULL: there is none. */
+static char *paragraph(const char *page, const char *heading, const char *next)
+{
+	const char *reload = strstr(page, "# RELOAD"), *from = strstr(reload, heading);
+	const char *end = from ? strstr(from, next) : NULL;
+
+	return end ? strndup(from + strlen(heading), (size_t)(end - from) - strlen(heading)) : NULL;
+}
+
+/* The first heading whose changes an option has is the one that it stands under. */
+static void every_option_is_under_the_heading_of_what_its_change_takes(void **state)
+{
+	static const struct {
+		unsigned changes;
+		bool is_own;
+		const char *heading, *next;
+	} kinds[] = {{SCHEMA_WORKERS, false, "workers are replaced", "A new worker must"},
+		{SCHEMA_LISTENERS, false, "Listeners are opened", "An address"},
+		{SCHEMA_TOLD, false, "that run are told", "The service's"},
+		{SCHEMA_LIMITS | SCHEMA_BACKLOG | SCHEMA_SOCKETS, false, "At once, no worker", "At once"},
+		{SCHEMA_ENABLED, false, "The whole service", "Where"},
+		{SCHEMA_LOGS, false, "Where lines go", "The dispatcher"},
+		{SCHEMA_RESTART, true, "Not while it runs", "Restart"},
+		{SCHEMA_LIMITS | SCHEMA_LOGS | SCHEMA_CONTROL, true, "The dispatcher itself, at", "Not"}};
+	OWNS_MEM char *page = read_page();
+
+	for (unsigned i = 0; i < 2 * schema_count(); i++) {
+		const struct schema_option *o = schema_at(i / 2);
+		unsigned change = i % 2 ? o->own_change : o->change, n = 0;
+		OWNS_MEM char *text = NULL;
+
+		if (!change || !strncmp(o->name, "LIMIT_", 6))
+			continue;
+		while (n < ARRAY_LEN(kinds) &&
+			(!(kinds[n].changes & change) || kinds[n].is_own != (i % 2 == 1)))
+			n++;
+		assert_true(n < ARRAY_LEN(kinds));
+		text = paragraph(page, kinds[n].heading, kinds[n].next);
+		if (!text || !strstr(text, o->name))
+			fail_msg("%s does not stand under '%s'", o->name, kinds[n].heading);
+	}
+}
+
 static void every_name_and_alias_is_unique(void **state)
 {
 	for (unsigned i = 0; i < schema_count(); i++) {
@@ -106,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_option_is_in_the_manual_with_type_default_and_doc_line),
 		cmocka_unit_test(every_option_in_the_manual_exists),
+		cmocka_unit_test(every_option_is_under_the_heading_of_what_its_change_takes),
 		cmocka_unit_test(every_name_and_alias_is_unique),
 	};
 
