@@ -4,6 +4,7 @@
 #include "test/unit/config/world.h"
 
 #include "common/base.h"
+#include "config/diff.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -187,10 +188,37 @@ static void a_load_without_memory_fails_as_a_whole(void **state)
 	assert_true(n > 50);
 }
 
+static void a_comparison_without_memory_fails_as_a_whole(void **state)
+{
+	OWNS_MEM struct settings *old = NULL;
+	OWNS_MEM struct diff *wanted = NULL;
+	struct world *w = world_load(state, "[SERVICE=A]\nPORT=7007\nIMAGE=/bin/true\n");
+	bool is_over = false;
+
+	old = w->s;
+	w->s = NULL;
+	w = world_load(state, "RUN_DIR=/x\n[SERVICE=A]\nPORT=7009\nIMAGE=/bin/false\nMAX_PROCS=7\n"
+			      "[SERVICE=B]\nPORT=127.0.0.1:7007\nIMAGE=/bin/true\n");
+	wanted = diff_make(old, w->s);
+	for (unsigned n = 1; !is_over; n++) {
+		OWNS_MEM struct diff *d = NULL;
+
+		countdown = n;
+		d = diff_make(old, w->s);
+		is_over = countdown;
+		countdown = 0;
+		if (d)
+			assert_memory_equal(d, wanted, wanted->bytes);
+		else
+			assert_false(is_over);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		world_test(a_load_without_memory_fails_as_a_whole),
+		world_test(a_comparison_without_memory_fails_as_a_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
