@@ -5,7 +5,8 @@
 /* Descriptors of a reader. READ_OLD is there only when there is something to compare with. */
 enum { READ_MESSAGES = 3, READ_SETTINGS, READ_DIFF, READ_OLD };
 
-enum readstep_exit { READSTEP_DONE, READSTEP_REFUSED, READSTEP_FAILED };
+/* None is what a sanitizer or a library would exit with. */
+enum readstep_exit { READSTEP_DONE, READSTEP_REFUSED = 78, READSTEP_FAILED };
 
 #define READSTEP_LIFE_S 65 /* then SIGALRM ends it, even when nobody waits for it any more */
 

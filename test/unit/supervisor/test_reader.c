@@ -154,7 +154,7 @@ static void its_death_is_told_with_the_signal(void **state)
 	struct told t;
 
 	assert_int_equal(read_now("crash", &t), READER_CRASHED);
-	assert_true(WIFSIGNALED(t.status) || WEXITSTATUS(t.status) > 1); /* a sanitizer exits */
+	assert_true(WIFSIGNALED(t.status) || WEXITSTATUS(t.status) > 0); /* a sanitizer exits */
 }
 
 static void one_that_hangs_is_killed_in_time(void **state)
