@@ -2,11 +2,17 @@
 
 import os
 import random
+import re
 import subprocess
 
 import pytest
 
+from harness import clients
+from harness.clients import Held
+from harness.daemon import service
+from harness.load import Load
 from harness.mutations import Mutator
+from harness.processes import wait_until
 
 SEED = int(os.environ.get("SEED", "0")) or random.randrange(1 << 32)
 EX_CONFIG = 78
@@ -54,3 +60,101 @@ def test_t_takes_what_the_table_allows_and_refuses_what_it_does_not(stage, direc
         if not mutation.taken:
             number = mutation.file.splitlines().index(mutation.line) + 1
             assert f"dispatcher.cnf:{number}: " in run.stderr, (SEED, mutation, run.stderr)
+
+
+class Reloads:
+    """A dispatcher that is given one file after the other."""
+
+    def __init__(self, daemon, stage, free_port, seeded):
+        self.daemon, self.stage, self.ports = daemon, stage, set()
+        self.mutator = mutator_of(stage, daemon.directory, free_port, seeded)
+        self.in_force = daemon.directory / "in-force.cnf"  # a copy of the last that was taken
+        self.daemon.config_path.write_text(self.mutator.text())
+        self.in_force.write_text(self.mutator.text())
+        self.load_port = int(self.mutator.base["loaded"][0].rpartition(":")[2])
+        self.counts = {True: 0, False: 0}
+
+    def config(self):
+        run = self.daemon.ctl("config")
+        assert run.returncode == 0, run
+        return self.in_order(run.stdout)
+
+    def expected_config(self):
+        run = subprocess.run([self.stage.program("dispatcher"), "-t", "-c", self.in_force], check=True,
+                             capture_output=True, text=True)
+        return self.in_order("".join(line for line in run.stdout.splitlines(True)
+                                     if not line.startswith("! ")))
+
+    @staticmethod
+    def in_order(config):
+        """The ports of a service in some order: one that stays keeps its place."""
+        return re.sub(r"(?m)(^PORT=.*\n)+", lambda m: "".join(sorted(m[0].splitlines(True))), config)
+
+    def listening(self, config):
+        """The addresses of the services that are enabled, as clients name them."""
+        found = set()
+        for section in config.split("[SERVICE=")[1:]:
+            if "\nENABLE=1\n" in section:
+                found |= set(re.findall(r"^PORT=(.+)$", section, re.M))
+        return found
+
+    def check_ports(self, config):
+        now = self.listening(config)
+        for name in now:
+            clients.echo(self.address(name))
+        for name in self.ports - now:
+            wait_until(lambda: self.is_closed(name), lambda: f"{name} is closed", 10)
+        self.ports |= now
+
+    @staticmethod
+    def address(name):
+        host, _, port = name.rpartition(":")
+        return name.removeprefix("unix:") if host == "unix" else (host, int(port))
+
+    def is_closed(self, name):
+        try:
+            clients.connect(self.address(name)).close()
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        return False
+
+    def reload(self, mutation):
+        before = self.daemon.status()["dispatcher"]["config_hash"]
+        self.daemon.config_path.write_text(mutation.file)
+        text = self.daemon.order("reload", expect=0 if mutation.reloads else 1, seconds=60)["text"]
+        if mutation.reloads:
+            self.in_force.write_text(mutation.file)
+        else:
+            assert text, "it is not said why"
+        config = self.config()
+        assert config == self.expected_config()
+        hash_now = self.daemon.status()["dispatcher"]["config_hash"]
+        assert mutation.reloads or hash_now == before, "it was refused, and the hash is another"
+        self.check_ports(config)
+        self.counts[mutation.reloads] += 1
+
+
+def test_a_reload_of_any_file_is_in_force_as_a_whole_or_changes_nothing(make_daemon, stage, port, seeded,
+                                                                       rounds):
+    daemon = make_daemon(service("loaded", port()))
+    made = Reloads(daemon, stage, port, seeded)
+    mutator, count, held = made.mutator, rounds(20), Held()
+    mutations = mutator.make(mutator.valid, count) + mutator.make(mutator.invalid, count)
+    seeded.shuffle(mutations)
+    daemon.expect_errors(r"config\.refused", r"worker\.spawn_failed")
+    daemon.start()
+    with Load(made.load_port, 4) as load:
+        socks = [held.open(made.load_port) for _ in range(10)]
+        for mutation in mutations:
+            try:
+                made.reload(mutation)
+            except AssertionError as error:
+                raise AssertionError(f"SEED={SEED} {mutation}: {error}\n{daemon.tail()}") from error
+        result = load.stop()
+    for sock in socks:
+        clients.echo_on(sock, b"still there\n")
+    held.close()
+    assert not result["failed"] and result["ok"], (SEED, result)
+    made.daemon.config_path.write_text(mutator.text())
+    daemon.order("reload", seconds=60)
+    print(f"reloads: {made.counts}, load: {result}")

@@ -3,6 +3,7 @@ taken and those that must be refused, every option at least once in either kind.
 
 import json
 import os
+import resource
 import subprocess
 
 # What harms neither the load of a test nor the machine. An option that is not here has a value of its
@@ -13,14 +14,16 @@ HARMLESS = {
     "MAX_LIFE_CONNS": ["5000", "100000"], "MAX_LIFE_TIME": ["1h", "2d"], "MAX_IDLE_TIME": ["2s", "1h"],
     "MAX_SHUTDOWN": ["1", "3"], "MAX_HANDOFFS": ["16", "100"], "START_TIMEOUT": ["20s", "40s"],
     "HANDOFF_TIMEOUT": ["900ms", "2s"], "HANG_TIMEOUT": ["60s", "1h"], "MAX_MEMORY": ["8G", "16G"],
-    "DRAIN_TIMEOUT": ["30s", "1h"], "SHUTDOWN_TIMEOUT": ["20s", "30s"], "KILL_TIMEOUT": ["5s", "8s"],
+    "DRAIN_TIMEOUT": ["1h", "2h"], "SHUTDOWN_TIMEOUT": ["20s", "30s"], "KILL_TIMEOUT": ["5s", "8s"],
     "CONNECTION_TIMEOUT": ["60s", "1h"], "MAX_CONNS_PER_SOURCE": ["5000", "6000"],
     "BACKLOG": ["200", "300"], "STACKSIZE": ["64K", "1M"], "DEBUG": ["4", "16%40"],
-    "LIMIT_AS": ["unlimited"], "LIMIT_DATA": ["unlimited"], "LIMIT_STACK": ["8M"], "LIMIT_CPU": ["1h"],
-    "LIMIT_CORE": ["0"], "LIMIT_FSIZE": ["1G"], "LIMIT_MEMLOCK": ["64K"], "LIMIT_MSGQUEUE": ["0"],
-    "LIMIT_NOFILE": ["512", "600"], "LIMIT_NPROC": ["unlimited"], "LIMIT_RTPRIO": ["0"],
-    "LIMIT_SIGPENDING": ["1000"], "NICE": ["1", "2"],
+    "NICE": ["1", "2"],
 }
+
+# The most that a limit is given; less where the machine itself allows less, as nobody may raise that.
+LIMITS = {"LIMIT_CPU": 3600, "LIMIT_CORE": 0, "LIMIT_FSIZE": 1 << 30, "LIMIT_MEMLOCK": 1 << 16,
+          "LIMIT_MSGQUEUE": 0, "LIMIT_NOFILE": 600, "LIMIT_RTPRIO": 0, "LIMIT_SIGPENDING": 1000,
+          "LIMIT_STACK": 8 << 20}
 
 GARBAGE = {
     "number": "many", "time": "5 fortnights", "size": "12Q", "bool": "perhaps", "mask": "-2", "mode": "999",
@@ -31,6 +34,13 @@ GARBAGE = {
     "sources": "10.0.0.0/33", "ports": "99999", "addresses": "300.1.1.1", "image": "",
     "command": "/bin/sh -c 'open", "tls_ports": "993",
 }
+
+
+def limit(name):
+    hard = resource.getrlimit(getattr(resource, name.replace("LIMIT_", "RLIMIT_")))[1]
+    most = LIMITS.get(name, resource.RLIM_INFINITY)
+    known = [one for one in (hard, most) if one != resource.RLIM_INFINITY]
+    return str(min(known)) if known else "unlimited"
 
 
 class Mutation:
@@ -74,6 +84,8 @@ class Mutator:
 
     def value(self, option):
         """One that is right for the victim on this machine."""
+        if option["type"].startswith("rlimit"):
+            return limit(option["name"])
         if option["name"] in HARMLESS:
             return self.random.choice(HARMLESS[option["name"]])
         root = os.getuid() == 0
@@ -102,7 +114,7 @@ class Mutator:
             found.append(self.victim)
         if option["own"]:
             found.append("DISPATCHER")
-        if option["default"] and option["name"] in HARMLESS:
+        if option["default"] and (option["name"] in HARMLESS or option["type"].startswith("rlimit")):
             found.append("")
         return found
 
@@ -116,10 +128,14 @@ class Mutator:
         without = [name] if option["type"] != "ports" or self.random.random() < 0.5 else []
         if option["type"] == "command":
             without.append("IMAGE")
-        own = where == "DISPATCHER"
-        changes = line not in self.base.get(where, [])
         return Mutation(self.text(where, line, without), line, where, True,
-                        not (own and option["own_restart"] and changes))
+                        not (where == "DISPATCHER" and self.cannot_change(option)))
+
+    def cannot_change(self, option):
+        """While it runs; and without its programs no new worker becomes ready. Without root nobody runs
+        as another user, and the same user is no change."""
+        restart = option["own_restart"] and (os.getuid() == 0 or option["type"] == "path")
+        return restart or option["name"] == "WORKER_DIR"
 
     def invalid(self, option):
         name, kind = option["name"], self.random.choice(["garbage", "range", "misspelt", "place"])
