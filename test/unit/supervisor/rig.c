@@ -154,6 +154,11 @@ void rig_start(struct rig *rig, const char *services)
 	launch_rig(rig);
 }
 
+void rig_rewrite(struct rig *rig, const char *services)
+{
+	write_config(rig, services);
+}
+
 void rig_restart_with(struct rig *rig, const char *services)
 {
 	write_config(rig, services);

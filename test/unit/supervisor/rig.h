@@ -30,6 +30,7 @@ int rig_role(int argc, char **argv);
  * IMAGE=@SELF@, with what it shall do in ENVIRONMENT=MODE=... */
 void rig_write(struct rig *rig, const char *services);
 void rig_start(struct rig *rig, const char *services); /* writes, starts; no acceptor is taken yet */
+void rig_rewrite(struct rig *rig, const char *services); /* the file of one that runs */
 void rig_restart_with(struct rig *rig, const char *services); /* as rig_start, after rig_write */
 int rig_start_again(struct rig *rig); /* a second supervisor on the same file; its wait status */
 void rig_take_acceptor(struct rig *rig);	       /* waits for one and takes its link */
