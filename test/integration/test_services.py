@@ -56,6 +56,28 @@ def test_a_service_closes_and_opens_under_load_and_the_other_notices_nothing(run
     print(f"closed one: {result}; the other: {others}")
 
 
+def test_a_close_goes_on_under_the_next_acceptor(run_daemon, port, rounds):
+    ports, sections = two(port)
+    daemon = run_daemon(*sections)
+    daemon.expect_errors("acceptor.exit")
+    with Load(ports[1], 4) as other, Load(ports[0], 4) as own, Held() as held:
+        held.open(ports[0])
+        for number in range(rounds(5)):
+            acceptor = daemon.acceptor_pid()
+            order = daemon.begin("shutdown", "one")
+            time.sleep(0.02 * (number % 5))  # before, during and behind the giving up of the ports
+            os.kill(acceptor, signal.SIGKILL)
+            ended = daemon.wait_result(daemon.begin("shutdown", "one", id=order))
+            assert ended["status"] == 0, ended
+            daemon.order("start", "one")
+            echo(ports[0])
+            assert is_served(held.socks[0])
+        result, others = own.stop(), other.stop()
+    assert set(result["failed"]) <= {"Connection refused"}, result
+    assert result["ok"] and others["ok"] and not others["failed"], others
+    print(f"closed one: {result}; the other: {others}")
+
+
 def test_a_service_is_opened_again_while_its_old_workers_drain(run_daemon, port):
     ports, sections = two(port)
     daemon = run_daemon(*sections)
@@ -123,6 +145,31 @@ def test_who_closed_a_service_is_known_and_a_crash_opens_nothing(run_daemon, por
     daemon.order("start", "one")
     echo(ports[0])
     assert daemon.service("one")["closed_by"] is None
+
+
+def test_no_reload_restart_or_upgrade_opens_what_was_closed(run_daemon, port):
+    ports, sections = two(port)
+    moved = port()
+    daemon = run_daemon(*sections)
+    daemon.order("shutdown", "one")
+    wait_state(daemon, "one", "closed")
+    daemon.order("disable", "two")
+    wait_state(daemon, "two", "closed")
+    text = daemon.config_path.read_text()
+    daemon.config_path.write_text(text.replace(f":{ports[0]}\n", f":{moved}\n").replace(
+        "MAX_PROCS=3", "MAX_PROCS=4") + service("new", port(), IMAGE="dispatcher-echo"))
+    for verb, *words in (["reload"], ["restart", "acceptor"], ["upgrade"]):
+        daemon.order(verb, *words)
+        wait_state(daemon, "new", "open")
+        for name, until in (("one", "start"), ("two", "enable")):
+            one = daemon.service(name)
+            assert (one["state"], one["closed_until"], one["max_procs"]) == ("closed", until, 4), (verb, one)
+        assert refused(ports[0]) and refused(moved) and refused(ports[1])
+    assert daemon.order("restart", "one", expect=1)
+    daemon.order("start", "one")
+    daemon.order("enable", "two")
+    echo(moved)
+    echo(ports[1])
 
 
 def test_a_shutdown_ends_with_a_new_start_and_a_disable_does_not(run_daemon, port):
