@@ -87,11 +87,13 @@ int adopted_add_consume(struct adopted *a, int fd, enum adopted_origin origin, c
 	return 0;
 }
 
+/* Emptied in place: whoever set our title keeps the environment in memory of its own (title.c). */
 int adopted_inherit(struct adopted *a)
 {
 	const char *names = getenv("LISTEN_FDNAMES");
+	char *whose = getenv("LISTEN_PID");
 	unsigned count = 0;
-	int answer = inherited_count(getpid(), getenv("LISTEN_PID"), getenv("LISTEN_FDS"), &count);
+	int answer = inherited_count(getpid(), whose, getenv("LISTEN_FDS"), &count);
 	char name[INHERITED_NAME_BYTES];
 
 	for (unsigned i = 0; !answer && i < count; i++) {
@@ -101,9 +103,8 @@ int adopted_inherit(struct adopted *a)
 			answer = adopted_add_consume(
 				a, fd, ADOPTED_LENT, inherited_name(names, i, name));
 	}
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
+	if (whose)
+		*whose = '\0';
 	return answer == INHERITED_NONE ? 0 : answer;
 }
 
