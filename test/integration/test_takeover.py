@@ -3,8 +3,10 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -13,6 +15,7 @@ from harness import clients, processes
 from harness.daemon import service
 from harness.load import Load
 from harness.processes import wait_until
+from test_programs import Git, Ssh
 
 
 def echo_service(*addresses, **options):
@@ -67,6 +70,67 @@ def test_kill_9_of_the_supervisor_and_a_new_start_cost_no_client_anything(
     assert len(daemon.events("takeover.done", "listeners=2")) == rounds(3)
     assert len(daemon.events("acceptor.retires")) == rounds(3)
     assert not daemon.events("service.failed")
+
+
+class Clones(threading.Thread):
+    """git clone, again and again; stop() gives how many."""
+
+    def __init__(self, git):
+        super().__init__(daemon=True)
+        self.git, self.count, self.failure, self.stopping = git, 0, None, False
+        self.start()
+
+    def run(self):
+        try:
+            while not self.stopping:
+                self.git.use(f"clone{self.count}")
+                self.count += 1
+        except Exception as failure:  # told to who waits for us
+            self.failure = failure
+
+    def stop(self):
+        self.stopping = True
+        self.join(60)
+        assert self.failure is None, self.failure
+        return self.count
+
+
+@pytest.mark.root
+def test_git_and_ssh_notice_nothing_of_a_kill_9_of_the_supervisor(run_daemon, directory, port, rounds):
+    made = {}
+    for name, kind in (("git", Git), ("ssh", Ssh)):
+        (directory / name).mkdir(mode=0o755)
+        made[name] = kind(directory / name, port())
+    daemon = run_daemon(made["git"].section(), made["ssh"].section())
+    left = []
+    with subprocess.Popen(made["ssh"].words("cat"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True, bufsize=1) as session:
+        for number in range(rounds(2)):
+            clones = Clones(made["git"])
+            wait_until(lambda: clones.count or clones.failure, "the first clone", 30)
+            left += kill_supervisor(daemon)
+            daemon.start()
+            before = clones.count
+            wait_until(lambda: clones.count > before or clones.failure, "clones go on", 30)
+            print(f"{clones.stop()} clones over a kill")
+            for each in (directory / "git").glob("clone*"):
+                shutil.rmtree(each)
+            print("line", number, file=session.stdin)
+            assert session.stdout.readline() == f"line {number}\n"
+        session.stdin.close()
+    assert session.returncode == 0
+    wait_gone(left)
+
+
+def test_nobody_but_the_supervisor_holds_the_lock(run_daemon, port):
+    daemon = run_daemon(echo_service(port()))
+
+    def holders(pids):
+        return [pid for pid in pids
+                if any("dispatcher.lock" in what for what in processes.descriptors(pid).values())]
+
+    assert holders([daemon.supervisor_pid]) == [daemon.supervisor_pid]
+    assert holders(processes.descendants(daemon.supervisor_pid)) == []
 
 
 def test_workers_serve_what_they_have_after_the_acceptor_was_taken_over(run_daemon, port):
