@@ -6,6 +6,7 @@
  * opened anew, while the old workers drain on. */
 #include "common/base.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "dispatcher/supervisor/closures.h"
 #include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/restart.h"
@@ -192,18 +193,52 @@ void sv_start(struct sv *sv, const struct link_record *order)
 
 void sv_drained(struct sv *sv, const struct link_record *order)
 {
-	struct sv_start *w;
-
 	if (order->service >= services_count(sv->services))
 		return;
 	services_drained(sv->services, order->service, order->round);
-	w = take_start(sv, services_name(sv->services, order->service));
-	if (w && !open_now(sv, w->id, order->service)) {
-		w->next = sv->starts; /* an answer to an earlier close */
-		sv->starts = w;
-		return;
+	sv_try_starts(sv);
+}
+
+static bool find_service(const struct sv *sv, const char *name, uint32_t *ret_service)
+{
+	for (uint32_t i = 0; i < services_count(sv->services); i++) {
+		*ret_service = i;
+		if (strcmp(services_name(sv->services, i), name) == 0)
+			return true;
 	}
-	free(w);
+	return false;
+}
+
+void sv_try_starts(struct sv *sv)
+{
+	struct sv_start **at = &sv->starts;
+	uint32_t service;
+
+	while (*at) {
+		struct sv_start *w = *at;
+		bool known = find_service(sv, w->name, &service);
+
+		if (known && !open_now(sv, w->id, service)) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		if (!known)
+			ops_end_f(sv->ops, w->id, 1, "there is no service %s any more", w->name);
+		free(w);
+	}
+}
+
+void sv_warn_of_closures(const struct sv *sv)
+{
+	const struct closure *c;
+	uint32_t service;
+
+	for (unsigned i = 0; (c = closures_at(sv->closures, i)); i++)
+		if (!find_service(sv, c->name, &service))
+			log_event(EV_CONFIG_WARNING,
+				"text=\"%s/disabled: there is no service %s; it stays disabled\"",
+				settings_text(sv->config.settings, sv->config.settings->state_dir), c->name);
 }
 
 /* --- close --- */

@@ -84,7 +84,9 @@ void sv_restart(struct sv *sv, const struct link_record *order);
 void sv_close(struct sv *sv, const struct link_record *order);
 void sv_start(struct sv *sv, const struct link_record *order);
 void sv_drained(struct sv *sv, const struct link_record *order);
+void sv_try_starts(struct sv *sv);    /* those that wait for old listeners */
 void sv_cancel_starts(struct sv *sv); /* everything ends */
+void sv_warn_of_closures(const struct sv *sv); /* of services that are not in the configuration */
 
 /* succession.c */
 void sv_take_over(struct sv *sv);      /* what the acceptor of a killed supervisor has, if there is one */

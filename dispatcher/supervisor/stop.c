@@ -69,6 +69,7 @@ void sv_look(struct sv *sv)
 	for (uint32_t i = 0; i < services_count(sv->services); i++)
 		if (is_finished(sv, i))
 			services_closed(sv->services, i);
+	sv_try_starts(sv);
 	if (sv->phase != SV_RUNS && services_all_closed(sv->services))
 		end(sv);
 	else if (sv->phase == SV_KILLS && !workers_live_total(sv->workers))

@@ -398,6 +398,7 @@ static int run(struct sv *sv, const struct supervisor_options *options)
 	log_event(EV_START, "version=%s pid=%d config=%s", VERSION, getpid(),
 		log_quote(settings_text(sv->config.settings, sv->config.settings->config_file), quoted));
 	sv_take_over(sv);
+	sv_warn_of_closures(sv);
 	services_open(sv->services);
 	baton_start(sv->baton);
 	return sv_serve(sv);

@@ -190,6 +190,36 @@ def test_a_shutdown_ends_with_a_new_start_and_a_disable_does_not(run_daemon, por
     assert (daemon.directory / "state" / "disabled").read_text() == ""
 
 
+def test_a_name_that_no_service_has_is_told_and_kept(make_daemon, port):
+    ports, sections = two(port)
+    daemon = make_daemon(*sections)
+    remembered = daemon.directory / "state" / "disabled"
+    remembered.write_text("two\nformer @1700000000000 by hand\n")
+    daemon.start(ready=False)
+    daemon.settle("one")
+    assert daemon.service("two")["closed_until"] == "enable"
+    assert daemon.service("two")["closed_by"] == "unknown"
+    daemon.wait_event("config.warning", "there is no service former")
+    daemon.order("enable", "two")
+    assert remembered.read_text() == "former @1700000000000 by hand\n"
+
+
+def test_two_who_start_a_closing_service_are_both_answered(run_daemon, port):
+    ports, sections = two(port)
+    daemon = run_daemon(*sections)
+    with Held() as held:
+        held.open(ports[0])
+        orders = [daemon.begin("shutdown", "one"), daemon.begin("start", "one"), daemon.begin("start", "one")]
+        texts = [daemon.wait_result(order)["text"] for order in orders]
+        assert "is closing" in texts[0] and all("one is open" in text for text in texts[1:]), texts
+        orders = [daemon.begin("shutdown", "one"), daemon.begin("start", "one"), daemon.begin("disable", "one")]
+        ended = [daemon.wait_result(order) for order in orders]
+        assert ended[0]["status"] == ended[2]["status"] == 0, ended
+        assert "one: closed again" == ended[1]["text"] or ended[1]["status"] == 0, ended
+        assert daemon.service("one")["state"] == "closing"
+        assert is_served(held.socks[0])
+
+
 def test_what_cannot_be_remembered_is_closed_all_the_same(run_daemon, port):
     ports, sections = two(port)
     daemon = run_daemon(*sections)
