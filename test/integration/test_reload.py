@@ -200,7 +200,7 @@ def test_a_dry_run_tells_the_words_and_changes_nothing(run_daemon, port):
     assert what_is_in_force(daemon) == before
     assert refuses(added)
     assert daemon.status()["dispatcher"]["last_reload"] is None
-    assert daemon.status()["dispatcher"]["config_changed_on_disk"]
+    daemon.wait(lambda status: status["dispatcher"]["config_changed_on_disk"], "it is noticed")
 
 
 def test_a_second_reload_is_refused_while_one_is_under_way(run_daemon, port):
