@@ -161,7 +161,8 @@ static uint64_t due_ms(const struct pool *p, const struct pool_slot *s)
 static bool deadline_passed(
 	struct pool *p, struct pool_slot *s, uint64_t now_ms, struct pool_decision *ret)
 {
-	enum pool_reason reason = s->w.load && now_ms < p->close_ms ? POOL_DRAINED : s->w.reason;
+	enum pool_reason cut = now_ms < p->close_ms ? POOL_DRAINED : POOL_CLOSED;
+	enum pool_reason reason = s->w.load ? cut : s->w.reason;
 
 	if (s->w.state == POOL_STARTING)
 		return kill_group(p, s, POOL_NOT_READY, ret);

@@ -69,7 +69,8 @@ static bool next_farewell(struct model *m, uint32_t slot, struct pool_decision *
 {
 	const struct pool_limits *l = &m->limits;
 	struct model_worker *w = &m->worker[slot];
-	enum pool_reason reason = w->load && m->now_ms < m->close_ms ? POOL_DRAINED : w->reason;
+	enum pool_reason cut = m->now_ms < m->close_ms ? POOL_DRAINED : POOL_CLOSED;
+	enum pool_reason reason = w->load ? cut : w->reason;
 	uint64_t now_ms = m->now_ms;
 
 	if (w->reason == POOL_FALSE_REPORT && now_ms >= model_after(w->retired_ms, l->kill_ms))

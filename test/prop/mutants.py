@@ -14,21 +14,24 @@ import tempfile
 
 POLICY = ["byload.c", "pool.c", "pool_facts.c", "pool_next.c", "pool_names.c", "siphash.c", "sources.c"]
 UNITS = ["pick", "grow", "retire", "stale", "rescue", "fail", "parts", "sources"]
-WORLDS = {"prop_pool": "45", "prop_sources": "10"}
+# Programs, first seed, and how many worlds. Some mistakes matter so rarely that one world in hundreds meets
+# them: these have their seeds here, which must be sought anew when prop_pool draws other numbers.
+WORLDS = [("prop_pool", 1, 30), ("prop_sources", 1, 10)] + \
+         [("prop_pool", seed, 1) for seed in (49, 242, 287, 341)]
 PATIENCE_S = 30
 CFLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-w"]
 
 
 def mains():
-    return [f"test_{unit}" for unit in UNITS] + list(WORLDS)
+    return [f"test_{unit}" for unit in UNITS] + sorted({name for name, _, _ in WORLDS})
 
 
 def driver():
     """One program that is all tests, so that a mutant is linked once."""
     text = "".join(f"int main_{name}(int argc, char **argv);\n" for name in mains())
     text += "int main(void)\n{\n"
-    for name in mains():
-        arguments = f'{{"{name}", "1", "{WORLDS.get(name)}", 0}}'
+    for name, seed, worlds in [(name, 1, 1) for name in mains() if name.startswith("test_")] + WORLDS:
+        arguments = f'{{"{name}", "{seed}", "{worlds}", 0}}'
         text += f"\t{{ char *arguments[] = {arguments};\n"
         text += f"\tif (main_{name}(3, arguments)) return 1; }}\n"
     return text + "\treturn 0;\n}\n"

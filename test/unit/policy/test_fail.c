@@ -475,7 +475,7 @@ static void at_the_deadline_of_the_close_comes_term_then_kill(void **state)
 	assert_int_equal(world_said(&w, POOL_TERM), 1); /* the one without connections stayed */
 	world_pass(&w, 1);
 	assert_int_equal(world_said(&w, POOL_TERM), 2); /* ... those of both before the close too */
-	assert_int_equal(world_reason(&w, POOL_TERM), POOL_DRAINED);
+	assert_int_equal(world_reason(&w, POOL_TERM), POOL_CLOSED);
 	world_pass(&w, 4999);
 	assert_int_equal(w.count, 0);
 	world_pass(&w, 1);
