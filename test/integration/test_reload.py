@@ -1,6 +1,7 @@
 """reload: another configuration as one transaction, under load."""
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -12,6 +13,8 @@ from harness.clients import Held
 from harness.daemon import service
 from harness.load import Load
 from harness.processes import wait_until
+from test_programs import Git, Ssh
+from test_restart import Session
 
 pytestmark = pytest.mark.sanitized
 
@@ -320,21 +323,49 @@ def test_an_acceptor_that_is_killed_meanwhile_costs_nothing(run_daemon, port, ro
     assert killed
 
 
-def test_continuous_load_notices_no_reload(run_daemon, port, rounds):
-    """All kinds of changes in turn, again and again."""
+@pytest.mark.root
+def test_an_ssh_session_and_clones_survive_five_reloads(run_daemon, directory, port):
+    made = []
+    for kind in (Ssh, Git):
+        where = directory / kind.__name__.lower()
+        where.mkdir(mode=0o755)
+        made.append(kind(where, port()))
+    ssh, git = made
+    options = dict(MIN_PROCS=1, MAX_PROCS=2, MAX_LIFE_CONNS=0)
+    daemon = run_daemon(ssh.section(**options), git.section())
+    with Session(ssh) as session:
+        for turn in range(5):
+            reload(daemon, ssh.section(**options, NICE=turn + 1), git.section())
+            daemon.wait(daemon.is_ready, "new workers serve")
+            git.use(f"clone{turn}")
+            ssh.use(f"turn{turn}")
+        assert serials(daemon, "ssh", "retiring")
+        session.end()
+    daemon.wait_service(lambda one: not [w for w in one["workers"] if w["state"] == "retiring"],
+                        "the old ones are gone", "ssh")
+
+
+def test_continuous_load_notices_no_reload(run_daemon, port, rounds, stage, directory):
+    """All kinds of changes in turn, again and again; the long form holds 1,000 connections."""
     number, extra, other = port(), port(), port()
-    daemon = run_daemon(echo(number))
+    image = directory / "another-echo"
+    shutil.copy(stage.program("dispatcher-echo"), image)
+
+    def busy_one(ports, **more):
+        return echo(ports, **{**dict(MAX_PROCS=40), **more})
+
+    daemon = run_daemon(busy_one(number))
     variants = [
-        [echo(number, MAX_PROCS=8)],
-        [echo([number, extra])],
-        [echo([number, extra]), echo(other, "other")],
-        [echo(other, "other"), echo(number, PARAMETER="COLOUR=blue")],
-        [echo(number)],
+        [busy_one(number, MAX_PROCS=39)],
+        [busy_one([number, extra])],
+        [busy_one([number, extra]), echo(other, "other")],
+        [echo(other, "other"), busy_one(number, PARAMETER="COLOUR=blue")],
+        [busy_one(number, IMAGE=image)],
     ]
-    with Busy(number, 100) as busy:
+    with Busy(number, min(1000, rounds(100))) as busy:
         for i in range(rounds(10)):
             reload(daemon, *variants[i % len(variants)])
-        reload(daemon, echo(number))
+        reload(daemon, busy_one(number))
         daemon.wait(lambda status: [one["name"] for one in status["services"]] == ["echo"],
                     "nothing else is left", 30)
     print("\n", busy.result)

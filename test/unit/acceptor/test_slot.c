@@ -173,6 +173,19 @@ static void a_liar_is_not_read_again(void **state)
 	assert_int_equal(finished, 0);
 }
 
+/* A limit that has grown since the worker was born must not let it lose entries of its ring. */
+static void no_more_are_offered_than_its_ring_could_report_at_once(void **state)
+{
+	uint32_t ring = page_ring_len(CONNS);
+
+	assert_int_equal(slot_ring_room(&slot), ring);
+	book.given = 7;
+	book.done = 4;
+	assert_int_equal(slot_ring_room(&slot), ring - 3);
+	book.given = book.done + ring + 5;
+	assert_int_equal(slot_ring_room(&slot), 0);
+}
+
 static void an_offer_arrives_with_its_facts(void **state)
 {
 	struct msg_conn out = {.slot = 3, .listener = 1, .accepted_ms = 77}, in[2];
@@ -230,6 +243,7 @@ int main(void)
 		T(a_connection_of_another_worker_stays_open),
 		T(the_same_connection_is_done_only_once),
 		T(a_liar_is_not_read_again),
+		T(no_more_are_offered_than_its_ring_could_report_at_once),
 		T(an_offer_arrives_with_its_facts),
 		T(a_ping_is_answered_by_its_own_nonce_only),
 		T(the_bell_rings_once_per_arming),
