@@ -115,19 +115,26 @@ static uint64_t close_services(struct sv *sv, bool at_once, uint64_t within_ms)
 	return last;
 }
 
+static void begin_to_drain(struct sv *sv)
+{
+	sv_upgrade_cancel(sv);
+	set_phase(sv, SV_DRAINS);
+	reload_abandon(sv->reload);
+	sv_cancel_starts(sv);
+}
+
+/* A drain that is under way may be hurried, never slowed down. */
 void sv_drain(struct sv *sv, const char *by, uint64_t within_ms)
 {
 	bool is_given = within_ms != SV_AS_CONFIGURED;
 	uint64_t last;
 
-	if (sv->phase != SV_RUNS)
+	if (sv->phase != SV_RUNS && !(sv->phase == SV_DRAINS && is_given))
 		return;
-	sv_upgrade_cancel(sv);
-	set_phase(sv, SV_DRAINS);
-	reload_abandon(sv->reload);
 	log_event(EV_STOPPING, "by=%s deadline_ms=%" PRIu64, by,
 		is_given ? within_ms : sv->config.settings->shutdown_ms);
-	sv_cancel_starts(sv);
+	if (sv->phase == SV_RUNS)
+		begin_to_drain(sv);
 	last = close_services(sv, false, within_ms);
 	if (last != CLOCK_NEVER)
 		timer_in(sv->limit, last - clock_mono_ms() + GRACE_MS);

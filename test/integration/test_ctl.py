@@ -268,6 +268,19 @@ def test_without_supervisor_status_says_so_and_orders_are_refused(daemon, number
     wait_until(lambda: not any(map(processes.alive, workers)), "the workers have gone")
 
 
+def test_a_shutdown_that_is_under_way_can_be_hurried(daemon, number):
+    with clients.Held() as held:
+        sock = held.open(number)
+        assert good(daemon.ctl("shutdown")) == "The dispatcher ends.\n"
+        daemon.wait_service(lambda one: one["state"] == "closing", "it closes", "one")
+        good(daemon.ctl("shutdown", "--drain", "10m"))
+        began = time.monotonic()
+        good(daemon.ctl("shutdown", "--wait", "--drain", "1s"))
+        assert 0.9 < time.monotonic() - began < 15
+        assert clients.receive_all(sock) == b""
+    assert daemon.process.wait(5) == 0
+
+
 # --- what workers run ---
 
 def test_status_names_workers_whose_image_was_replaced(run_daemon, stage, directory, port):
