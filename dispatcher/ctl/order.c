@@ -213,23 +213,37 @@ static void say_if_changed(const struct command *c, const json_t *status)
 		fputs("The configuration on disk has changed: restart does not read it, reload does.\n", c->out);
 }
 
+/* Whoever was there before, and whoever was started between that look and the order. */
+static int wait_for_old(const struct command *c, const json_t *before, const char *const *names,
+	unsigned count, const bool *done)
+{
+	int status;
+	json_t *leaving = json_object(), *now = ask_document_or_say(c, "status", NULL, &status);
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!done[i])
+			continue;
+		wait_add_workers(leaving, before, names[i], false);
+		wait_add_workers(leaving, now, names[i], true);
+	}
+	if (now && json_object_size(leaving))
+		status = wait_until_gone(c, leaving);
+	json_decref(now);
+	json_decref(leaving);
+	return status;
+}
+
 static int restart(const struct command *c, const json_t *before, const char *const *names, unsigned count)
 {
-	bool *done = calloc(count + 1, sizeof(*done));
-	json_t *leaving = json_object();
-	int status = done && leaving ? order_each(c, names, count, done) : REQUEST_REFUSED;
+	OWNS_MEM bool *done = calloc(count, sizeof(*done));
+	int status = done ? order_each(c, names, count, done) : REQUEST_REFUSED;
 
 	say_if_changed(c, before);
-	for (unsigned i = 0; done && i < count; i++)
-		if (done[i])
-			wait_add_workers(leaving, before, names[i]);
-	if (c->options & COMMAND_WAIT && json_object_size(leaving)) {
-		int waited = wait_until_gone(c, leaving);
+	if (done && c->options & COMMAND_WAIT) {
+		int waited = wait_for_old(c, before, names, count, done);
 
 		status = status ? status : waited;
 	}
-	json_decref(leaving);
-	free(done);
 	return status;
 }
 

@@ -92,7 +92,7 @@ static void tally_service(struct tally *t, const json_t *service, const json_t *
 			count_worker(t, w);
 }
 
-void wait_add_workers(json_t *set, const json_t *status, const char *name)
+void wait_add_workers(json_t *set, const json_t *status, const char *name, bool only_stale)
 {
 	const json_t *service, *w;
 	size_t i, k;
@@ -101,6 +101,8 @@ void wait_add_workers(json_t *set, const json_t *status, const char *name)
 		json_array_foreach(json_object_get(service, "workers"), k, w) {
 			const char *id = text_string(w, "id", "");
 
+			if (only_stale && !text_string(w, "stale", NULL))
+				continue;
 			if (!strcasecmp(text_string(service, "name", ""), name) || !strcasecmp(id, name))
 				json_object_set_new(set, id, json_true());
 		}

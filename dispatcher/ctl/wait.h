@@ -6,8 +6,9 @@
 
 #include <jansson.h>
 
-/* Adds the workers of `status` that `name` (a service or a worker) stands for to the set. */
-void wait_add_workers(json_t *set, const json_t *status, const char *name);
+/* Adds the workers of `status` that `name` (a service or a worker) stands for to the set; with only_stale
+ * those that shall be replaced. */
+void wait_add_workers(json_t *set, const json_t *status, const char *name, bool only_stale);
 
 /* Until no worker of the set is there any more. An enum request_status. */
 int wait_until_gone(const struct command *c, const json_t *set);

@@ -272,11 +272,25 @@ static void wait_looks_until_the_old_workers_are_gone(void **state)
 	struct outcome o;
 
 	ANSWERS(s, STATUS("false"), BEGUN, RESULT("0", "to be replaced: smtp/1"), STATUS("false"),
-		STATUS("false"), EMPTY);
+		STATUS("false"), STATUS("false"), EMPTY);
 	RUN(s, &o, "restart", "smtp", "--wait");
 	assert_int_equal(o.status, REQUEST_OK);
 	assert_string_equal(o.out, "to be replaced: smtp/1\n"
 		"1 of 1 old workers left, 0 connections; smtp/1 for 0s\n");
+	assert_int_equal(s->served, 7);
+}
+
+static void wait_knows_who_was_started_just_before_the_order(void **state)
+{
+	static const char late[] = DONE "{\"services\":[{\"name\":\"smtp\",\"workers\":["
+		"{\"id\":\"smtp/2\",\"stale\":\"restarted\"},{\"id\":\"smtp/3\",\"stale\":null}]}]}\n";
+	struct server *s = *state;
+	struct outcome o;
+
+	ANSWERS(s, EMPTY, BEGUN, RESULT("0", "to be replaced: smtp/2"), late, late, EMPTY);
+	RUN(s, &o, "restart", "smtp", "--wait");
+	assert_int_equal(o.status, REQUEST_OK);
+	assert_non_null(strstr(o.out, "1 of 1 old workers left, 0 connections; smtp/2 for 0s\n"));
 	assert_int_equal(s->served, 6);
 }
 
@@ -285,10 +299,10 @@ static void what_was_refused_is_not_waited_for(void **state)
 	struct server *s = *state;
 	struct outcome o;
 
-	ANSWERS(s, STATUS("false"), BEGUN, RESULT("1", "refused: too many"));
+	ANSWERS(s, STATUS("false"), BEGUN, RESULT("1", "refused: too many"), STATUS("false"));
 	RUN(s, &o, "restart", "smtp", "--wait");
 	assert_int_equal(o.status, REQUEST_REFUSED);
-	assert_int_equal(s->served, 3);
+	assert_int_equal(s->served, 4);
 }
 
 static void shutdown_of_everything_has_no_result(void **state)
@@ -319,6 +333,7 @@ int main(void)
 		WITH_SERVER(restart_without_a_name_means_what_is_open),
 		WITH_SERVER(restart_says_that_the_file_has_changed),
 		WITH_SERVER(wait_looks_until_the_old_workers_are_gone),
+		WITH_SERVER(wait_knows_who_was_started_just_before_the_order),
 		WITH_SERVER(what_was_refused_is_not_waited_for),
 		WITH_SERVER(shutdown_of_everything_has_no_result),
 	};
