@@ -18,7 +18,8 @@
 
 enum link_type {
 	/* supervisor -> acceptor; after LINK_HELLO everything that is, then LINK_GO */
-	LINK_HELLO = 1, /* pid, created_*: the supervisor's; number: how often an acceptor has started;
+	LINK_HELLO = 1, /* pid, created_*: the supervisor's; text: its version; id: when it was upgraded
+			 * (wall_ms, 0: never); number: how often an acceptor has started;
 			 * fds: settings, ledger, control listener, log pipe */
 	LINK_SERVICE,	/* state of a service; fds: none. CLOSED, CLOSING: text: who closed it,
 			 * created_wall_ms: when, status: enum link_lasts; text is empty when nobody did */

@@ -155,6 +155,8 @@ static int hello(struct acceptor *a, const struct link_record *r, const int *fds
 	a->supervisor_pid = r->pid;
 	a->starts = r->number;
 	a->started_wall_ms = r->created_wall_ms;
+	a->upgraded_wall_ms = r->id;
+	snprintf(a->supervisor_version, sizeof(a->supervisor_version), "%.31s", r->text);
 	log_to(fds[HELLO_LOG]);
 	if (!error)
 		error = map_ledger(a, fds[HELLO_LEDGER]);

@@ -18,7 +18,8 @@ struct acceptor {
 	uint32_t service_count;
 	int32_t supervisor_pid;
 	uint32_t starts; /* how often an acceptor has started under this supervisor */
-	uint64_t started_wall_ms; /* the supervisor */
+	uint64_t started_wall_ms, upgraded_wall_ms; /* the supervisor; 0: never */
+	char supervisor_version[32];
 	bool config_changed;	  /* on disk, since then */
 	uint64_t loaded_wall_ms;  /* when the settings were read */
 	struct {

@@ -91,6 +91,8 @@ static json_t *dispatcher(struct acceptor *a)
 	json_object_set_new(d, "version", json_string(VERSION));
 	json_object_set_new(d, "supervisor_pid", a->uplink.alive ? number((uint64_t)a->supervisor_pid)
 								 : json_null());
+	json_object_set_new(d, "supervisor_version", text_or_null(a->supervisor_version));
+	json_object_set_new(d, "upgraded", time_text(a->upgraded_wall_ms));
 	json_object_set_new(d, "supervisor_gone", time_text(a->orphaned_wall_ms));
 	json_object_set_new(d, "acceptor_pid", json_integer(getpid()));
 	json_object_set_new(d, "acceptor_starts", number(a->starts));

@@ -87,9 +87,11 @@ static int say_hello(struct news *news, int fd)
 		.pid = getpid(),
 		.number = b->starts,
 		.created_ms = w->created_ms,
-		.created_wall_ms = w->created_wall_ms};
+		.created_wall_ms = w->created_wall_ms,
+		.id = w->upgraded_wall_ms ? *w->upgraded_wall_ms : 0};
 	int fds[] = {w->config->fd, *w->ledger_fd, w->control_fd, w->log_fd};
 
+	snprintf(r.text, sizeof(r.text), "%s", VERSION);
 	return link_send(fd, &r, fds, ARRAY_LEN(fds));
 }
 

@@ -31,6 +31,7 @@ struct baton_world {
 	int control_fd, log_fd;
 	uint64_t nofile;      /* its RLIMIT_NOFILE */
 	uint64_t created_ms, created_wall_ms; /* the supervisor's */
+	const uint64_t *upgraded_wall_ms; /* 0: never */
 	const struct baton_ops *ops;
 	void *user;
 };

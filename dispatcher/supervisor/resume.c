@@ -176,7 +176,7 @@ static void restore_process(struct sv *sv, json_t *root)
 	sv->started_ms = snapshot_number(root, "started_ms", clock_mono_ms());
 	sv->started_wall_ms = snapshot_number(root, "started_wall_ms", clock_wall_ms());
 	sv->loaded_wall_ms = snapshot_number(root, "loaded_wall_ms", sv->started_wall_ms);
-	sv->upgraded_wall_ms = clock_wall_ms();
+	sv->upgraded_wall_ms = snapshot_number(root, "upgraded_wall_ms", 0);
 	sv->nofile.rlim_cur = snapshot_number(root, "nofile_soft", 1024);
 	sv->nofile.rlim_max = snapshot_number(root, "nofile_hard", 4096);
 	sv->acceptor_nofile = snapshot_number(root, "acceptor_nofile", sv->nofile.rlim_max);
@@ -206,6 +206,8 @@ static const char *rebuild(struct sv *sv, json_t *root)
 		return "its version";
 	if (missing)
 		return missing;
+	if (snapshot_number(root, "worker_protocol", MSG_VERSION) != MSG_VERSION)
+		return "the protocol of its workers";
 	if (convert_settings(root, &sv->config))
 		return "its settings";
 	if (convert_file(root, &sv->config, &sv->file))
@@ -279,11 +281,11 @@ static void tell(struct sv *sv, json_t *root, const char *why)
 	uint64_t id = snapshot_number(root, "upgrade_id", 0);
 
 	if (why) {
-		sv->upgraded_wall_ms = 0;
 		ops_end_f(sv->ops, id, 1, "the installed program could not go on: %s; "
 			"the former one does", why);
 		return;
 	}
+	sv->upgraded_wall_ms = clock_wall_ms();
 	log_event(EV_UPGRADED, "version=%s from=%s pid=%d", VERSION, from ? from : "unknown", getpid());
 	ops_end_f(sv->ops, id, 0, "version %s took the place of version %s", VERSION,
 		from ? from : "unknown");

@@ -242,6 +242,7 @@ static int make_baton(struct sv *sv, const struct supervisor_options *options)
 		.nofile = sv->acceptor_nofile,
 		.created_ms = sv->started_ms,
 		.created_wall_ms = sv->started_wall_ms,
+		.upgraded_wall_ms = &sv->upgraded_wall_ms,
 		.ops = &ops,
 		.user = sv};
 

@@ -169,6 +169,7 @@ static void save_process(const struct sv *sv, json_t *root)
 	snapshot_put(root, "state_needs", UPGRADE_STATE_NEEDS);
 	snapshot_put_text(root, "version", VERSION);
 	snapshot_put(root, "worker_protocol", MSG_VERSION);
+	snapshot_put(root, "upgraded_wall_ms", sv->upgraded_wall_ms);
 	snapshot_put(root, "started_ms", sv->started_ms);
 	snapshot_put(root, "started_wall_ms", sv->started_wall_ms);
 	snapshot_put(root, "nofile_soft", sv->nofile.rlim_cur);
@@ -392,6 +393,8 @@ static const char *hindrance(const struct sv *sv, uint64_t id)
 		return "a shutdown is under way";
 	if (sv->upgrade)
 		return "an upgrade is under way";
+	if (sv->former)
+		return "the listeners of a former dispatcher are being taken over: try again";
 	for (unsigned i = 0; (op = ops_at(sv->ops, i)); i++)
 		if (op->state == OP_RUNS && op->id != id)
 			return "another operation is under way: try again";

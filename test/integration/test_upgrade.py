@@ -82,6 +82,7 @@ def test_an_upgrade_to_the_same_program_cuts_and_refuses_nobody(installed, port,
         assert "took the place" in result["text"], result
         print(f"longest {figures['longest_ms']} ms of {figures['ok']} clients")
     assert workers.items() <= {w["id"]: w["pid"] for w in daemon.workers()}.items()
+    assert daemon.status()["dispatcher"]["upgraded"]
     assert len(daemon.events("dispatcher.upgraded")) == rounds(2)
 
 
@@ -185,6 +186,8 @@ def test_to_a_build_of_tomorrow_and_back_nobody_is_cut_and_counters_go_on(
                 result, figures = use_and_change(daemon, number, lambda: upgrade_to(daemon, program),
                                                  already=1)
                 assert f"version {version} took the place" in result["text"], result
+                told = daemon.status()["dispatcher"]
+                assert told["supervisor_version"] == told["version"] == version
                 longest = max(longest, figures["longest_ms"])
                 clients.echo_on(sock)
                 assert daemon.ctl("config").stdout == before
