@@ -132,15 +132,16 @@ static void refuse_off(struct sv *sv, const struct link_record *order, bool enab
 static bool is_crowded(struct sv *sv, const struct link_record *order)
 {
 	const struct service_settings *svc = services_settings(sv->services, order->service);
-	const struct closure *c = closures_find(sv->closures, services_name(sv->services, order->service));
+	const char *name = services_name(sv->services, order->service);
+	const struct closure *c = closures_find(sv->closures, name);
 	uint32_t live = workers_live(sv->workers, order->service);
 	char who[REASON_BYTES];
 
 	if (live <= svc->max_procs)
 		return false;
 	ops_end_f(sv->ops, order->id, 1, "%s: %u workers of it still finish what they serve, and %u may "
-		"beside new ones (%s); wait, or cut their connections with shutdown --now", c->name, live,
-		svc->max_procs, who_closed(c, who));
+		"beside new ones (%s); wait, or cut their connections with shutdown --now", name, live,
+		svc->max_procs, c ? who_closed(c, who) : "it closes");
 	return true;
 }
 
