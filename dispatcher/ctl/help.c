@@ -5,17 +5,18 @@
 #include <string.h>
 
 static const char common[] =
-	"  -s, --socket=PATH  control socket (/run/dispatcher/control; without root\n"
-	"                     $XDG_RUNTIME_DIR/dispatcher/control or /tmp/dispatcher-UID/control)\n"
+	"  -s, --socket=PATH  control socket (/run/dispatcher/control; without root in\n"
+	"                     $XDG_RUNTIME_DIR/dispatcher or /tmp/dispatcher-UID)\n"
 	"  -h, --help         this, or the help of a verb\n"
 	"  -V, --version      version of dispatcherctl\n"
-	"Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no dispatcher runs there.\n";
+	"Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no dispatcher runs.\n";
 
 static void print_verb(const struct verb *verb, FILE *out)
 {
 	const struct verb_option *o;
 
-	fprintf(out, "usage: dispatcherctl [-s PATH] %s %s\n%s", verb->name, verb->synopsis, verb->help);
+	fprintf(out, "usage: dispatcherctl [-s PATH] %s%s%s\n%s", verb->name, *verb->synopsis ? " " : "",
+		verb->synopsis, verb->help);
 	if (verb->other)
 		fprintf(out, "\"%s\" is the same.\n", verb->other);
 	for (size_t i = 0; (o = verbs_option(i)); i++)
@@ -32,6 +33,6 @@ void help_print(const struct verb *verb, FILE *out)
 	}
 	fputs("usage: dispatcherctl [-s PATH] VERB ...\n", out);
 	for (size_t i = 0; (verb = verbs_at(i)); i++)
-		fprintf(out, "  %s %s\n", verb->name, verb->synopsis);
+		fprintf(out, "  %s%s%s\n", verb->name, *verb->synopsis ? " " : "", verb->synopsis);
 	fputs(common, out);
 }

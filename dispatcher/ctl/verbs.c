@@ -24,26 +24,27 @@ static const struct verb_option options[] = {
 static const struct verb verbs[] = {
 	{"status", NULL, NAMES_SERVICES, 0, 1, COMMAND_JSON | COMMAND_WATCH, look_status,
 		"[SERVICE] [--json] [--watch]",
-		"State, use and limits of all services, those in trouble first; of SERVICE every figure\n"
-		"and every worker.\n"},
+		"State, use and limits of all services, those in trouble first; of SERVICE every\n"
+		"figure and every worker.\n"},
 	{"connections", NULL, NAMES_TARGETS, 0, 1, COMMAND_JSON | COMMAND_BY_SOURCE, look_connections,
 		"[SERVICE|WORKER] [--by-source] [--json]",
 		"The open connections, the longest first, or how many each source has.\n"},
 	{"config", NULL, NAMES_SERVICES, 0, 1, 0, look_config, "[SERVICE]",
 		"The configuration in force, of everything or of SERVICE.\n"},
 	{"check", NULL, NAMES_FILES, 1, 1, 0, look_check, "FILE",
-		"Whether FILE would be accepted as configuration, and what would be in force then. Asks\n"
-		"no dispatcher, changes nothing; dispatcher -t does the same.\n"},
+		"Whether FILE would be accepted as configuration, and what would be in force\n"
+		"then. Asks no dispatcher, changes nothing; dispatcher -t does the same.\n"},
 	{"restart", NULL, NAMES_TARGETS, 0, MANY, ENDING, order_restart,
 		"[SERVICE|WORKER...] [--wait] [--drain T] [--now]",
-		"Replaces the workers of all open services, of these services, or these workers. An old\n"
-		"worker takes nothing more once its replacement is ready, and finishes what it serves.\n"
-		"\"restart acceptor\" (or dispatcher) replaces the process that accepts.\n"},
+		"Replaces the workers of all open services, of these services, or these workers.\n"
+		"An old worker takes nothing more once its replacement is ready, and finishes\n"
+		"what it serves. \"restart acceptor\" (or dispatcher) replaces the process that\n"
+		"accepts.\n"},
 	{"shutdown", "stop", NAMES_SERVICES, 0, MANY, ENDING, shutdown_run,
 		"[SERVICE...] [--wait] [--drain T] [--now]",
 		"Closes services: nobody gets in any more, workers finish what they serve until\n"
-		"SHUTDOWN_TIMEOUT or T. They stay closed until start, or until everything starts anew.\n"
-		"Without a name it ends the dispatcher.\n"},
+		"SHUTDOWN_TIMEOUT or T. They stay closed until start, or until everything starts\n"
+		"anew. Without a name it ends the dispatcher.\n"},
 	{"start", NULL, NAMES_SERVICES, 1, MANY, 0, order_services, "SERVICE...",
 		"Opens services that were shut down; one that backs off tries at once.\n"},
 	{"enable", NULL, NAMES_SERVICES, 1, MANY, 0, order_services, "SERVICE...",
@@ -52,18 +53,18 @@ static const struct verb verbs[] = {
 		"SERVICE... [--wait] [--drain T] [--now]",
 		"Closes services as shutdown does, and remembers it until enable.\n"},
 	{"kill", NULL, NAMES_WORKERS, 1, MANY, 0, order_services, "WORKER...",
-		"Keeps evidence of what the worker does in STATE_DIR, then kills it; the connections\n"
-		"that it serves are lost.\n"},
+		"Keeps evidence of what the worker does in STATE_DIR, then kills it; the\n"
+		"connections that it serves are lost.\n"},
 	{"reload", NULL, NAMES_NONE, 0, 0, COMMAND_DRY_RUN, order_plain, "[--dry-run]",
-		"Reads the configuration again and says what changes. Whatever is wrong with it leaves\n"
-		"everything as it was.\n"},
+		"Reads the configuration again and says what changes. Whatever is wrong with it\n"
+		"leaves everything as it was.\n"},
 	{"upgrade", NULL, NAMES_NONE, 0, 0, 0, order_plain, "",
 		"Replaces the running dispatcher by the program that is installed now.\n"},
 	{"reopen", NULL, NAMES_NONE, 0, 0, 0, order_plain, "",
 		"Opens the log files again, after they were moved.\n"},
 	{"block", NULL, NAMES_PREFIXES, 1, 1, COMMAND_FOR, order_block, "PREFIX [--for T]",
-		"Connections from PREFIX (192.0.2.0/24, 2001:db8::/32, or one address) are closed at once;\n"
-		"those that are open go on. Forgotten when the dispatcher ends.\n"},
+		"Connections from PREFIX (192.0.2.0/24, 2001:db8::/32, or one address) are closed\n"
+		"at once; those that are open go on. Forgotten when the dispatcher ends.\n"},
 	{"unblock", NULL, NAMES_PREFIXES, 1, 1, 0, order_block, "PREFIX",
 		"Ends a block.\n"},
 	{"version", NULL, NAMES_NONE, 0, 0, 0, look_version, "",

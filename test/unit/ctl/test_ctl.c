@@ -2,6 +2,8 @@
 #include "common/base.h"
 #include "dispatcher/ctl/ctl.h"
 #include "dispatcher/ctl/request.h"
+#include "dispatcher/ctl/text.h"
+#include "dispatcher/ctl/verbs.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -247,6 +249,25 @@ static void help_of_each_verb_is_its_own(void **state)
 	assert_non_null(strstr(run("--help", NULL).out, "connections [SERVICE"));
 }
 
+static void assert_fits(const char *text)
+{
+	for (size_t len; *text; text += len + 1) {
+		len = strcspn(text, "\n");
+		if (len > TEXT_COLUMNS || (len && text[len - 1] == ' '))
+			fail_msg("%.*s", (int)len, text);
+	}
+}
+
+/* But for the line of usage, which is as long as its verb needs. */
+static void every_help_fits_into_80_columns(void **state)
+{
+	const struct verb *verb;
+
+	assert_fits(run("--help", NULL).out);
+	for (size_t i = 0; (verb = verbs_at(i)); i++)
+		assert_fits(strchr(run(verb->name, "--help", NULL).out, '\n') + 1);
+}
+
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -266,6 +287,7 @@ int main(void)
 		WITH_SERVER(wrong_usage_asks_nobody),
 		WITH_SERVER(arguments_beyond_the_limit_of_the_protocol_are_wrong_usage),
 		cmocka_unit_test(help_of_each_verb_is_its_own),
+		cmocka_unit_test(every_help_fits_into_80_columns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
