@@ -137,28 +137,33 @@ static struct entry *find(const struct adopted *a, const struct addr *addr, cons
 	return NULL;
 }
 
-static void match_address(struct adopted *a, const struct settings *s, const char *service,
+static bool has_address(const struct entry *e, const struct settings *s, const char *service,
 	const struct settings_listener *l)
 {
-	const char *path = settings_text(s, l->path);
-
-	for (struct entry *e = a->first; e && !find(a, &l->addr, path); e = e->next)
-		if (e->listens && !e->matched && listening_is(&e->own, &l->addr, path))
-			set_wanted(e, s, l);
+	return listening_is(&e->own, &l->addr, settings_text(s, l->path));
 }
 
-static void match_name(struct adopted *a, const struct settings *s, const char *service,
+static bool has_name(const struct entry *e, const struct settings *s, const char *service,
 	const struct settings_listener *l)
 {
-	const char *path = settings_text(s, l->path);
-
-	for (struct entry *e = a->first; e && !find(a, &l->addr, path); e = e->next)
-		if (e->listens && !e->matched && *e->name && is_named(e, service, l))
-			set_wanted(e, s, l);
+	return *e->name && is_named(e, service, l);
 }
 
-typedef void match_fn(struct adopted *a, const struct settings *s, const char *service,
+typedef bool match_fn(const struct entry *e, const struct settings *s, const char *service,
 	const struct settings_listener *l);
+
+static void match_one(struct adopted *a, const struct settings *s, const char *service,
+	const struct settings_listener *l, match_fn *match)
+{
+	if (find(a, &l->addr, settings_text(s, l->path)))
+		return;
+	for (struct entry *e = a->first; e; e = e->next) {
+		if (!e->listens || e->matched || !match(e, s, service, l))
+			continue;
+		set_wanted(e, s, l);
+		return;
+	}
+}
 
 static void match_all(struct adopted *a, const struct settings *s, match_fn *match)
 {
@@ -166,7 +171,8 @@ static void match_all(struct adopted *a, const struct settings *s, match_fn *mat
 		const struct service_settings *svc = settings_service(s, i);
 
 		for (uint32_t k = 0; svc->enabled && k < svc->listeners.count; k++)
-			match(a, s, settings_text(s, svc->name), &settings_listeners(s, svc)[k]);
+			match_one(a, s, settings_text(s, svc->name),
+				&settings_listeners(s, svc)[k], match);
 	}
 }
 
@@ -189,8 +195,8 @@ void adopted_match(struct adopted *a, const struct settings *s)
 {
 	struct entry **at = &a->first;
 
-	match_all(a, s, match_address);
-	match_all(a, s, match_name);
+	match_all(a, s, has_address);
+	match_all(a, s, has_name);
 	while (*at) {
 		tell(*at);
 		if ((*at)->matched)

@@ -20,8 +20,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define LIMIT_MS         10000
-#define HEIR_DESCRIPTORS 64
+#define LIMIT_MS 10000
 
 struct former {
 	int channel; /* to the heir */
@@ -33,6 +32,8 @@ static void on_child(void *user, int status)
 {
 }
 
+/* Its limit of descriptors is ours: all that its user has in flight count against it when it sends one,
+ * and what the former acceptor has sent and workers have not read is in flight (unix(7)). */
 static int launch_heir(
 	const struct former_world *w, int connection, int channel, struct child **ret_child)
 {
@@ -47,10 +48,12 @@ static int launch_heir(
 		.umask = 077,
 		.fds = fds,
 		.fd_count = ARRAY_LEN(fds)};
+	struct rlimit nofile;
 	pid_t pid;
 	int bad;
 
-	l.limits[RLIMIT_NOFILE] = (struct spec_limit){1, HEIR_DESCRIPTORS, HEIR_DESCRIPTORS};
+	getrlimit(RLIMIT_NOFILE, &nofile);
+	l.limits[RLIMIT_NOFILE] = (struct spec_limit){1, nofile.rlim_max, nofile.rlim_max};
 	l.limits[RLIMIT_CORE] = (struct spec_limit){.set = 1};
 	if (null < 0)
 		return -errno;

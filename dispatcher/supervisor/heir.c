@@ -21,8 +21,7 @@
 #include <sys/stat.h>
 
 #define HEAD_BYTES   512
-#define RECORDS_MOST 4096 /* the number of sockets that it takes from somebody who goes on and on  \
-			   */
+#define RECORDS_MOST 65536 /* taken from somebody who goes on and on */
 
 static const char request[] = "{\"verb\":\"" TAKEOVER_VERB "\",\"args\":[]}\n";
 static const char agreed[] = "{\"status\":0,";

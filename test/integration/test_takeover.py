@@ -18,6 +18,9 @@ from harness.processes import wait_until
 from test_programs import Git, Ssh
 
 
+NOBODY = 65534
+
+
 def echo_service(*addresses, **options):
     return service("echo", *addresses, IMAGE="dispatcher-echo",
                    **dict(dict(MIN_PROCS=2, MAX_PROCS=4, MIN_CONNS=20, MAX_CONNS=100), **options))
@@ -119,6 +122,36 @@ def test_git_and_ssh_notice_nothing_of_a_kill_9_of_the_supervisor(run_daemon, di
             assert session.stdout.readline() == f"line {number}\n"
         session.stdin.close()
     assert session.returncode == 0
+    wait_gone(left)
+
+
+def test_more_listeners_than_a_socket_takes_at_once_are_taken_over(run_daemon, directory):
+    paths = [f"{directory}/{number}" for number in range(400)]
+    daemon = run_daemon(echo_service(*[f"unix:{path}" for path in paths]))
+    left = kill_supervisor(daemon)
+    daemon.start()
+    assert daemon.events("takeover.done", "listeners=400")
+    for path in paths[::50]:
+        clients.echo(path)
+    wait_gone(left)
+
+
+@pytest.mark.root
+def test_without_root_its_own_user_takes_over_too(make_daemon, directory, port):
+    number, path = port(), directory / "d0" / "echo.sock"
+    daemon = make_daemon(echo_service(number, f"unix:{path}"))
+    daemon.user = NOBODY
+    for each in (daemon.directory, *daemon.directory.iterdir()):
+        os.chown(each, NOBODY, NOBODY)
+    daemon.start()
+    with clients.Held() as held:
+        held.open(number)
+        left = kill_supervisor(daemon)
+        daemon.start()
+        assert daemon.events("takeover.done", "listeners=2")
+        clients.echo_on(held.socks[0], b"never cut\n")
+        clients.echo(number)
+        clients.echo(path)
     wait_gone(left)
 
 
