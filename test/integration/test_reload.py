@@ -104,6 +104,22 @@ def test_new_limits_are_in_force_and_no_worker_is_touched(run_daemon, port):
     assert daemon.status()["dispatcher"]["last_reload"]["status"] == 0
 
 
+def test_workers_that_live_hear_of_new_limits_before_their_next_connection(run_daemon, port):
+    number = port()
+    daemon = run_daemon(service("cat", number, COMMAND="/bin/cat"))
+    clients.echo(number)
+    before = serials(daemon, "cat")
+    text = reload(daemon, service("cat", number, COMMAND="/bin/cat", CONNECTION_TIMEOUT="1s"))
+    assert "connection_timeout 0 -> 1s, no worker is touched" in text, text
+    with clients.connect(number) as sock:
+        clients.echo_on(sock)
+        try:
+            assert clients.receive_all(sock) == b""  # its time is over
+        except ConnectionResetError:
+            pass
+    assert serials(daemon, "cat") == before
+
+
 def test_workers_of_a_changed_service_are_replaced_and_only_those(run_daemon, port):
     number, other = port(), port()
     daemon = run_daemon(echo(number), echo(other, "other"))
