@@ -289,10 +289,13 @@ static const char *shown_pid(const json_t *d, const char *key, char ret_text[TEX
 static void show_head(const json_t *d, FILE *out)
 {
 	char supervisor[TEXT_SHORT_BYTES], acceptor[TEXT_SHORT_BYTES], time[TEXT_SHORT_BYTES];
+	char number[TEXT_SHORT_BYTES] = "";
 
-	note(out, "dispatcher ", "%s, supervisor %s, acceptor %s, since %s",
+	if (text_number(d, "acceptor_starts") > 1) /* by order, or because one died: the log knows */
+		snprintf(number, sizeof(number), " (number %.0f)", text_number(d, "acceptor_starts"));
+	note(out, "dispatcher ", "%s, supervisor %s, acceptor %s%s, since %s",
 		text_string(d, "version", "?"), shown_pid(d, "supervisor_pid", supervisor),
-		shown_pid(d, "acceptor_pid", acceptor),
+		shown_pid(d, "acceptor_pid", acceptor), number,
 		text_time(text_string(d, "started", "?"), time));
 	note(out, "config     ", "%s, loaded %s", text_string(d, "config_file", "?"),
 		text_time(text_string(d, "config_loaded", "?"), time));
@@ -345,9 +348,6 @@ static void show_alarms(const json_t *d, FILE *out)
 	show_last_reload(json_object_get(d, "last_reload"), out);
 	if (json_is_true(json_object_get(d, "config_changed_on_disk")))
 		note(out, "! ", "The configuration on disk has changed since it was loaded.");
-	if (text_number(d, "acceptor_starts") > 1)
-		note(out, "! ", "The acceptor has been started %.0f times.",
-			text_number(d, "acceptor_starts"));
 	if (text_number(d, "log_lines_dropped") > 0)
 		note(out, "! ", "%.0f log lines could not be written.",
 			text_number(d, "log_lines_dropped"));
