@@ -301,6 +301,18 @@ static void show_head(const json_t *d, FILE *out)
 		text_time(text_string(d, "config_loaded", "?"), time));
 }
 
+static void show_upgrade(const json_t *d, FILE *out)
+{
+	const char *supervisor = text_string(d, "supervisor_version", NULL);
+	const char *acceptor = text_string(d, "version", "?");
+	char time[TEXT_SHORT_BYTES];
+
+	if (text_string(d, "upgraded", NULL))
+		note(out, "upgraded   ", "%s", text_time(text_string(d, "upgraded", "?"), time));
+	if (supervisor && strcmp(supervisor, acceptor))
+		note(out, "! ", "The supervisor is of version %s, the acceptor of %s.", supervisor, acceptor);
+}
+
 /* One that failed asks for attention: what runs is not what the file says. */
 static void show_last_reload(const json_t *reload, FILE *out)
 {
@@ -346,6 +358,7 @@ static void show_alarms(const json_t *d, FILE *out)
 			"start the dispatcher again.",
 			text_time(text_string(d, "supervisor_gone", "?"), time));
 	show_last_reload(json_object_get(d, "last_reload"), out);
+	show_upgrade(d, out);
 	if (json_is_true(json_object_get(d, "config_changed_on_disk")))
 		note(out, "! ", "The configuration on disk has changed since it was loaded.");
 	if (text_number(d, "log_lines_dropped") > 0)
