@@ -219,6 +219,19 @@ def test_a_reload_is_told_from_its_begin_to_its_end(make_daemon, make_manager, p
                lambda: manager.said)
 
 
+def test_an_upgrade_stays_the_process_that_the_manager_knows(make_daemon, make_manager, port):
+    manager = make_manager()
+    daemon = managed(make_daemon, manager, service("echo", port(), IMAGE="dispatcher-echo"),
+                     WATCHDOG_USEC="2000000").start()
+    assert len(manager.await_words(f"^MAINPID={daemon.supervisor_pid}$")) == 1
+    assert daemon.ctl("upgrade").returncode == 0
+    wait_until(lambda: len(manager.await_words(f"^MAINPID={daemon.supervisor_pid}$")) == 2,
+               lambda: manager.said)
+    fed = manager.listen().count("WATCHDOG=1")
+    wait_until(lambda: manager.listen().count("WATCHDOG=1") > fed, lambda: manager.said)
+    assert "STOPPING=1" not in manager.listen()
+
+
 def test_a_watchdog_of_another_process_is_not_fed(make_daemon, make_manager, port):
     manager = make_manager()
     managed(make_daemon, manager, service("echo", port(), IMAGE="dispatcher-echo"),
