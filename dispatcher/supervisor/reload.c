@@ -228,7 +228,10 @@ static bool wait_on(struct reload *r)
 static void prepare_acceptor(struct reload *r)
 {
 	const struct reader_result *tables = swap_tables(r->swap);
-	int bad = baton_prepare(r->sv->baton, tables->settings, tables->fd, on_prepared, r);
+	int bad;
+
+	sv_need_descriptors(r->sv, tables->settings);
+	bad = baton_prepare(r->sv->baton, tables->settings, tables->fd, on_prepared, r);
 
 	if (bad == -EBUSY && wait_on(r))
 		return;

@@ -148,6 +148,19 @@ static int carry_over(struct sv *sv, int old_fd)
 	return MIN(sv->ledger_fd, 0);
 }
 
+/* Another build may need more places for the same limits. */
+static bool has_room(const struct ledger *ledger, const struct settings *s)
+{
+	for (uint32_t i = 0; i < s->services.count; i++) {
+		const struct service_settings *svc = settings_service(s, i);
+		struct ledger_need has = ledger_has(ledger, i);
+
+		if (has.workers < settings_worker_slots(svc) || has.conns < settings_conn_slots(svc))
+			return false;
+	}
+	return true;
+}
+
 /* One of other records is carried over into one of ours; nobody writes the old one any more. */
 static int restore_ledger(struct sv *sv, json_t *root)
 {
@@ -163,7 +176,7 @@ static int restore_ledger(struct sv *sv, json_t *root)
 		return -errno;
 	sv->ledger_fd = fd;
 	bad = ledger_check_own(old, (size_t)st.st_size, services);
-	if (bad && !ledger_check(old, (size_t)st.st_size, services)) {
+	if ((bad || !has_room(old, sv->config.settings)) && !ledger_check(old, (size_t)st.st_size, services)) {
 		bad = carry_over(sv, fd);
 		json_object_set_new(root, "ledger_fd", json_integer(fd)); /* nobody's: closed at the end */
 	}

@@ -68,6 +68,7 @@ int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_
 int sv_make_ledger(struct sv *sv);
 int sv_serve(struct sv *sv); /* until it is told to stop, and frees everything; an enum supervisor_exit */
 
+void sv_need_descriptors(struct sv *sv, const struct settings *settings); /* of ours, and of acceptors */
 void sv_adapt(struct sv *sv, unsigned changes); /* to other settings; enum schema_change, its own */
 
 /* upgrade.c */

@@ -105,17 +105,20 @@ static uint64_t acceptor_descriptors(const struct settings *s)
 }
 
 /* Even root may lack the right to raise the hard limit (CAP_SYS_RESOURCE), as in many containers. */
-static void raise_descriptors(struct sv *sv)
+void sv_need_descriptors(struct sv *sv, const struct settings *settings)
 {
 	struct rlimit wanted;
 
-	wanted.rlim_max = MAX(sv->nofile.rlim_max, acceptor_descriptors(sv->config.settings));
+	wanted.rlim_max = MAX(sv->nofile.rlim_max, acceptor_descriptors(settings));
+	wanted.rlim_max = MAX(wanted.rlim_max, sv->acceptor_nofile);
 	wanted.rlim_cur = wanted.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &wanted) < 0) {
 		wanted.rlim_cur = wanted.rlim_max = sv->nofile.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &wanted);
 	}
 	sv->acceptor_nofile = wanted.rlim_max;
+	if (sv->baton)
+		baton_world(sv->baton)->nofile = sv->acceptor_nofile;
 }
 
 static void settle_process(struct sv *sv)
@@ -123,7 +126,7 @@ static void settle_process(struct sv *sv)
 	OWNS_FD int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	getrlimit(RLIMIT_NOFILE, &sv->nofile);
-	raise_descriptors(sv);
+	sv_need_descriptors(sv, sv->config.settings);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGUSR2, SIG_IGN);
@@ -273,7 +276,7 @@ static int make_thefts(struct sv *sv)
 		.children = sv->children,
 		.workers = sv->workers,
 		.outlet = baton_outlet(sv->baton),
-		.nofile = sv->acceptor_nofile,
+		.nofile = &sv->acceptor_nofile,
 		.log = logs_acceptor_fd(sv->logs)};
 
 	return thefts_new(&world, &sv->thefts);
@@ -335,8 +338,6 @@ void sv_adapt(struct sv *sv, unsigned changes)
 
 	log_set_debug(s->debug);
 	rundir_adjust(&sv->rundir, s, changes & SCHEMA_CONTROL);
-	raise_descriptors(sv);
-	baton_world(sv->baton)->nofile = sv->acceptor_nofile;
 }
 
 /* Backwards: what holds something of another goes first. */

@@ -176,7 +176,7 @@ static int launch_thief(struct theft *t, const struct parts *victim, int null)
 	pid_t pid;
 	int bad;
 
-	l.limits[RLIMIT_NOFILE] = (struct spec_limit){1, w->nofile, w->nofile};
+	l.limits[RLIMIT_NOFILE] = (struct spec_limit){1, *w->nofile, *w->nofile};
 	for (uint32_t i = 0; i < t->target_count; i++) {
 		const struct parts *target = workers_parts(w->workers, t->service, t->targets[i].slot);
 

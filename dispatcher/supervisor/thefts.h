@@ -20,7 +20,7 @@ struct thefts_world {
 	struct children *children;
 	struct workers *workers;
 	struct outlet *outlet;
-	uint64_t nofile; /* RLIMIT_NOFILE of a thief: bounds the descriptors in flight */
+	const uint64_t *nofile; /* RLIMIT_NOFILE of a thief: bounds the descriptors in flight */
 	int log;	 /* where its complaints go */
 };
 
