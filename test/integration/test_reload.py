@@ -164,6 +164,24 @@ def test_a_service_comes_and_goes_again(run_daemon, port):
                     "the service is gone with its last connection")
 
 
+def test_what_went_comes_back_at_once(run_daemon, port, rounds):
+    """A port that is still being given up is waited for."""
+    number, extra, other = port(), port(), port()
+    daemon = run_daemon(echo([number, extra]), echo(other, "other"))
+    with Busy(number), Held() as held:
+        socks = []
+        for _ in range(rounds(3)):
+            socks += [held.open(extra), held.open(other)]
+            reload(daemon, echo(number))
+            reload(daemon, echo([number, extra]), echo(other, "other"))
+            clients.echo(extra)
+            clients.echo(other)
+        for sock in socks:
+            clients.echo_on(sock, b"still there\n")
+    daemon.wait_service(lambda one: not any(w["state"] == "retiring" for w in one["workers"]),
+                        "the old ones are gone", "other")
+
+
 @pytest.mark.parametrize("wrong, told", [
     ("[SERVICE=echo]\nPORT=1\nIMAGE=/nowhere\n", "/nowhere"),
     ("MAX_PROCS=many\n", "MAX_PROCS"),
