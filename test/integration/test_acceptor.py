@@ -230,7 +230,7 @@ def test_a_keeper_is_one_small_process_that_ends_with_its_acceptor(run_daemon, p
     daemon = run_daemon(echo_service(port()))
     daemon.expect_errors(r"acceptor\.exit")
     pid = daemon.acceptor_pid()
-    keeper, = keepers_of(pid)
+    keeper, = processes.wait_until(lambda: keepers_of(pid), "it has its title")
     assert processes.pss_kib(keeper) < 512
     os.kill(pid, signal.SIGKILL)
     new_acceptor(daemon, pid)
@@ -241,7 +241,7 @@ def test_a_keeper_that_does_not_end_is_killed(run_daemon, port):
     daemon = run_daemon(echo_service(port()))
     daemon.expect_errors(r"acceptor\.exit")
     pid = daemon.acceptor_pid()
-    keeper, = keepers_of(pid)
+    keeper, = processes.wait_until(lambda: keepers_of(pid), "it has its title")
     os.kill(keeper, signal.SIGSTOP)
     os.kill(pid, signal.SIGKILL)
     new_acceptor(daemon, pid)
