@@ -41,6 +41,11 @@ const struct source_line *section_next(
 /* Finds each line's option; tells what is unknown, misplaced or without meaning. */
 void build_classify(struct source *source, struct report *report);
 
+/* --- names.c --- */
+/* Of every id in head and services (of struct service_settings). */
+struct settings_list names_build(
+	struct build *b, const struct settings *head, const struct vec *services);
+
 /* --- value.c: single options --- */
 /* Stores a line's value at field. 0 or BUILD_WRONG. */
 int value_store(struct build *b, const struct schema_option *option, const struct source_line *line,

@@ -80,6 +80,18 @@ static bool service_is_whole(const struct settings *s, const struct service_sett
 	       list_is_whole(s, svc->exempt_sources, sizeof(struct settings_prefix));
 }
 
+static bool names_are_whole(const struct settings *s)
+{
+	const struct settings_name *names = settings_list_data(s, s->names);
+
+	if (!list_is_whole(s, s->names, sizeof(*names)))
+		return false;
+	for (uint32_t i = 0; i < s->names.count; i++)
+		if (!names[i].name || !text_is_whole(s, names[i].name))
+			return false;
+	return true;
+}
+
 static bool head_is_whole(const struct settings *s)
 {
 	const uint32_t texts[] = {s->config_file, s->run_dir, s->state_dir, s->control_socket,
@@ -90,7 +102,7 @@ static bool head_is_whole(const struct settings *s)
 			return false;
 	return s->hash[SETTINGS_HASH_BYTES - 1] == '\0' && texts_are_whole(s, s->files) &&
 	       list_is_whole(s, s->stamps, sizeof(struct settings_stamp)) &&
-	       s->stamps.count == s->files.count &&
+	       s->stamps.count == s->files.count && names_are_whole(s) &&
 	       texts_are_whole(s, s->not_enforced) && texts_are_whole(s, s->warnings) &&
 	       list_is_whole(s, s->services, sizeof(struct service_settings));
 }

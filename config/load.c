@@ -192,7 +192,8 @@ static void build_service(struct build *b, const struct source *source, size_t i
 	add_service(b, section, &svc, services, conns);
 }
 
-static struct settings_list build_services(struct build *b, const struct source *source)
+static struct settings_list build_services(
+	struct build *b, const struct source *source, struct settings *head)
 {
 	struct vec services = {.elem = sizeof(struct service_settings)};
 	const struct file *first = vec_at(&source->files, 0);
@@ -211,6 +212,7 @@ static struct settings_list build_services(struct build *b, const struct source 
 		report_error(
 			b->report, &whole, "there is no service; write a section [SERVICE=name]");
 	list = block_list(&b->block, &services);
+	head->names = names_build(b, head, &services);
 	vec_free(&services);
 	return list;
 }
@@ -248,7 +250,7 @@ static int build_all(struct build *b, const char *path, struct source *source)
 	r = build_self(b, source, &head);
 	if (r < 0)
 		return r;
-	head.services = build_services(b, source);
+	head.services = build_services(b, source, &head);
 	head.config_file = config_path(b, path);
 	snprintf(head.hash, sizeof(head.hash), "%016llx", (unsigned long long)source->hash);
 	head.files = files_of(b, source);

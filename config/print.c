@@ -83,10 +83,17 @@ static void print_rlimit(const struct printer *p, const struct schema_option *o,
 						   : format_number(o->type, value, text));
 }
 
+/* By its name, if it has one: that is what people write, too. */
 static void print_id(const struct printer *p, const struct schema_option *o, const void *field)
 {
-	if (*(const uint32_t *)field != SETTINGS_NO_ID)
-		fprintf(p->out, "%s=%u\n", o->name, *(const uint32_t *)field);
+	bool is_group = o->type == SCHEMA_GROUP || o->type == SCHEMA_RUN_GROUP;
+	uint32_t id = *(const uint32_t *)field;
+	const char *name = id == SETTINGS_NO_ID ? NULL : settings_name(p->s, id, is_group);
+
+	if (name)
+		fprintf(p->out, "%s=%s\n", o->name, name);
+	else if (id != SETTINGS_NO_ID)
+		fprintf(p->out, "%s=%u\n", o->name, id);
 }
 
 static void print_user(const struct printer *p, const struct schema_option *o, const void *field)

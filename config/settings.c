@@ -41,6 +41,16 @@ const char *settings_list_text(const struct settings *s, struct settings_list li
 	return settings_text(s, ((const uint32_t *)settings_list_data(s, list))[index]);
 }
 
+const char *settings_name(const struct settings *s, uint32_t id, bool is_group)
+{
+	const struct settings_name *names = settings_list_data(s, s->names);
+
+	for (uint32_t i = 0; i < s->names.count; i++)
+		if (names[i].id == id && names[i].is_group == is_group)
+			return settings_text(s, names[i].name);
+	return NULL;
+}
+
 uint32_t settings_worker_slots(const struct service_settings *svc)
 {
 	return 3 * svc->max_procs + svc->max_shutdown;

@@ -15,7 +15,7 @@
 #define SETTINGS_MAGIC 0x4e545844u
 #define SETTINGS_OF_TOMORROW uint64_t of_tomorrow;
 #else
-#define SETTINGS_MAGIC 0x44535034u /* "DSP4": changes with the layout */
+#define SETTINGS_MAGIC 0x44535035u /* "DSP5": changes with the layout */
 #define SETTINGS_OF_TOMORROW
 #endif
 #define SETTINGS_HASH_BYTES 17	   /* 16 hex digits and NUL */
@@ -48,6 +48,12 @@ struct settings_rlimit {
 /* A file as it was when it was read. */
 struct settings_stamp {
 	uint64_t device, inode, size, mtime_ns;
+};
+
+/* Who an id was when the file was read. */
+struct settings_name {
+	uint32_t id, is_group;
+	uint32_t name; /* text */
 };
 
 struct settings_prefix {
@@ -110,6 +116,7 @@ struct settings {
 	uint64_t shutdown_ms, kill_ms;
 
 	struct settings_list files;	   /* of texts: every file read, config_file first */
+	struct settings_list names;	   /* of struct settings_name, as far as they have any */
 	struct settings_list stamps;	   /* of struct settings_stamp, one for each of files */
 	struct settings_list not_enforced; /* of texts: what the file asks for and nobody does */
 	struct settings_list warnings;	   /* of texts: "file:line: ..." */
@@ -122,6 +129,9 @@ int settings_check(const void *block, size_t bytes);
 
 /* The text at an offset; NULL for 0. */
 const char *settings_text(const struct settings *s, uint32_t at);
+
+/* The name of a user or group id; NULL: none is known. */
+const char *settings_name(const struct settings *s, uint32_t id, bool is_group);
 
 /* Elements of lists. The caller knows what a list holds. */
 const struct service_settings *settings_service(const struct settings *s, uint32_t index);

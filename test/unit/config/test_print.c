@@ -68,6 +68,24 @@ static void under_root_too_what_is_printed_reads_back_as_the_same(void **state)
 	free(second);
 }
 
+static void users_and_groups_are_printed_by_their_names_if_they_have_any(void **state)
+{
+	struct world *w = *state;
+	char *text;
+
+	w->host.is_root = true;
+	world_load(state, SERVICE "USER=nobody\nGROUP=mail\n[SERVICE=B]\nPORT=7008\nIMAGE=/bin/true\n"
+				  "USER=nobody\nGROUP=47110815\n"
+				  "[SERVICE=DISPATCHER]\nADMIN_GROUP=mail\nUSER=daemon\n");
+	assert_int_equal(w->result, 0);
+	text = printed(w->s, NULL);
+	assert_non_null(strstr(text, "\nADMIN_GROUP=mail\n"));
+	assert_non_null(strstr(text, "\nUSER=daemon\n"));
+	assert_non_null(strstr(text, "\nGROUP=mail\n"));
+	assert_non_null(strstr(text, "\nGROUP=47110815\n"));
+	free(text);
+}
+
 static void one_service_is_printed_by_its_name_in_any_case(void **state)
 {
 	struct world *w = world_load(state, everything);
@@ -99,6 +117,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		world_test(what_is_printed_reads_back_as_the_same),
 		world_test(under_root_too_what_is_printed_reads_back_as_the_same),
+		world_test(users_and_groups_are_printed_by_their_names_if_they_have_any),
 		world_test(one_service_is_printed_by_its_name_in_any_case),
 		world_test(an_unknown_service_is_not_printed),
 	};
