@@ -12,6 +12,9 @@ import pytest
 from harness import clients, processes
 from harness.daemon import service
 from harness.load import Load
+from test_programs import Git, Ssh
+from test_restart import Session
+from test_takeover import Clones
 
 LONG = 150  # rounds from which on a test does what the project promises, not a sample of it
 
@@ -81,6 +84,24 @@ def test_kill_9_of_the_acceptor_amid_a_burst_of_512_costs_no_client_anything(run
     one = check_nobody_noticed(daemon, result)
     print(f"kill -9 amid bursts, {count} times: {result['ok']} ok, {result['failed']} failed, "
           f"{one['rescued']} rescued, longest {result['longest_ms']} ms")
+
+
+@pytest.mark.root
+def test_git_and_ssh_notice_nothing_of_a_kill_9_of_the_acceptor(run_daemon, directory, port, rounds):
+    made = {}
+    for name, kind in (("git", Git), ("ssh", Ssh)):
+        (directory / name).mkdir(mode=0o755)
+        made[name] = kind(directory / name, port())
+    daemon = run_daemon(made["git"].section(), made["ssh"].section())
+    daemon.expect_errors(r"acceptor\.exit")
+    with Session(made["ssh"]) as session:
+        clones = Clones(made["git"])
+        for _ in range(rounds(10)):
+            before = clones.count
+            killed(daemon)
+            processes.wait_until(lambda: clones.count > before or clones.failure, "clones go on", 30)
+        print(f"{clones.stop()} clones over {rounds(10)} kills")
+        session.end()
 
 
 def kill_each_that_goes(daemon, count, seconds=60):
