@@ -64,7 +64,7 @@ class Daemon:
                 extra_groups=None if self.user is None else [])
         self.supervisor_pid = self.process.pid
         if ready:
-            self.wait(self.is_ready, "every service open, min_procs workers ready", START_SECONDS)
+            self.wait(self.is_ours_and_ready, "every service open, min_procs workers ready", START_SECONDS)
             self.take_baseline()
         return self
 
@@ -72,6 +72,10 @@ class Daemon:
         """A second start of the same dispatcher, to its end."""
         return subprocess.run([self.stage.program("dispatcher"), "-c", self.config_path],
                               capture_output=True, text=True, timeout=30, check=False)
+
+    def is_ours_and_ready(self, status):
+        """Until a new dispatcher accepts, the acceptor of a killed one answers in its place."""
+        return status["dispatcher"]["supervisor_pid"] == self.supervisor_pid and self.is_ready(status)
 
     @staticmethod
     def is_ready(status):
