@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import time
 
 import pytest
 
@@ -134,6 +136,8 @@ def test_what_was_closed_stays_closed_and_what_failed_is_tried_again(installed, 
                        service("disabled", third, IMAGE="dispatcher-echo"))
     daemon.order("shutdown", "closed")
     daemon.order("disable", "disabled")
+    for name in ("closed", "disabled"):
+        daemon.wait_service(lambda one: one["state"] == "closed", "closed", name)
     before = [(s["name"], s["state"], s.get("closed_by")) for s in daemon.status()["services"]]
     upgrade_to(daemon, stage.program("dispatcher"))
     after = [(s["name"], s["state"], s.get("closed_by")) for s in daemon.status()["services"]]
@@ -142,6 +146,21 @@ def test_what_was_closed_stays_closed_and_what_failed_is_tried_again(installed, 
     daemon.order("enable", "disabled")
     clients.echo(other)
     clients.echo(third)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 2, 5, 10, 20, 40, 80])
+def test_a_shutdown_in_the_middle_of_an_upgrade_ends_in_order(installed, port, stage, milliseconds):
+    number = port()
+    daemon = installed(echo(number))
+    with clients.Held() as held:
+        held.open(number)
+        install(daemon, stage.program("dispatcher"))
+        daemon.begin("upgrade")
+        time.sleep(milliseconds / 1000)  # any moment will do
+        os.kill(daemon.supervisor_pid, signal.SIGTERM)
+        daemon.wait_event("dispatcher.stopping", "by=SIGTERM")
+    assert daemon.shut_down() == 0
+    assert daemon.events("dispatcher.stopped")
 
 
 def test_operations_and_log_go_on_over_an_upgrade(installed, port, stage):
