@@ -118,6 +118,13 @@ class Reloads:
             return True
         return False
 
+    def check_status(self, config):
+        """Who accepts goes by the same limits."""
+        for one in self.daemon.status()["services"]:
+            section = config.partition(f"[SERVICE={one['name']}]\n")[2].partition("[SERVICE=")[0]
+            for name in ("min_procs", "max_procs", "min_conns", "max_conns"):
+                assert f"\n{name.upper()}={one[name]}\n" in "\n" + section, (one["name"], name)
+
     def reload(self, mutation):
         before = self.daemon.status()["dispatcher"]["config_hash"]
         self.daemon.config_path.write_text(mutation.file)
@@ -131,9 +138,11 @@ class Reloads:
         hash_now = self.daemon.status()["dispatcher"]["config_hash"]
         assert mutation.reloads or hash_now == before, "it was refused, and the hash is another"
         self.check_ports(config)
+        self.check_status(config)
         self.counts[mutation.reloads] += 1
 
 
+@pytest.mark.sanitized
 def test_a_reload_of_any_file_is_in_force_as_a_whole_or_changes_nothing(make_daemon, stage, port, seeded,
                                                                        rounds):
     daemon = make_daemon(service("loaded", port()))
