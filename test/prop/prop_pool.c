@@ -472,8 +472,8 @@ static bool is_any_stale(const struct world *w)
 
 static void all_ends_well(struct world *w)
 {
-	/* Longer than the longest back-off. */
-	for (unsigned round = 0; round < 2000 && (w->waiting || w->open || is_any_stale(w) || round < 10);
+	/* Longer than the longest back-off, and than one place for all who may wait. */
+	for (unsigned round = 0; round < 20000 && (w->waiting || w->open || is_any_stale(w) || round < 10);
 		round++) {
 		for (uint32_t i = 0; i < 2 * w->model.slots; i++) {
 			one_slot_behaves(w, i % w->model.slots);
