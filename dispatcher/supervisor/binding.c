@@ -2,6 +2,7 @@
  * 0.0.0.0 and [::] are two listeners whatever bindv6only says. */
 #include "dispatcher/supervisor/binding.h"
 #include "common/base.h"
+#include "common/clock.h"
 #include "dispatcher/supervisor/adopted.h"
 
 #include <errno.h>
@@ -129,6 +130,8 @@ void binding_adjust(const struct binding *b, const struct service_settings *svc)
 
 void binding_close(struct binding *b)
 {
+	if (b->sock.fd >= 0)
+		b->gone_ms = clock_mono_ms();
 	if (b->path)
 		unixsock_close(&b->sock, b->path);
 	else

@@ -16,6 +16,7 @@ struct binding {
 	struct unixsock sock;
 	uint64_t left_ms; /* since when it is being given up alone, while its service stays open; 0: not */
 	bool unsaid;	  /* it was, and the acceptor does not know yet */
+	uint64_t gone_ms; /* when it was closed last: the acceptor may hold it a moment longer */
 };
 
 enum binding_answer {

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define GONE_MS 2000
+
 /* One service of the next tables. */
 struct next_service {
 	struct service *service; /* a present one, or made for this */
@@ -27,6 +29,15 @@ struct services_next {
 
 /* --- prepare --- */
 
+/* It was closed here, but the acceptor may not have come to that yet. */
+static bool went_just_now(const struct next_service *n, uint32_t index)
+{
+	const struct service *svc = n->service;
+
+	return !n->is_new && index < svc->settings->listeners.count && svc->bindings[index].gone_ms &&
+		clock_mono_ms() < svc->bindings[index].gone_ms + GONE_MS;
+}
+
 static int open_one(struct services *all, struct next_service *n, uint32_t index, FILE *tell)
 {
 	const struct settings *s = all->next->tables;
@@ -37,6 +48,8 @@ static int open_one(struct services *all, struct next_service *n, uint32_t index
 	n->opened += !answer;
 	if (answer >= 0)
 		return 0;
+	if (answer == -EADDRINUSE && went_just_now(n, index))
+		return SERVICES_WAIT;
 	if (answer == -EADDRINUSE && l->addr.family != AF_UNIX)
 		owner = binding_owner(&l->addr);
 	fprintf(tell, "%s: cannot listen on %s: %s", settings_text(s, n->settings->name),
@@ -74,7 +87,7 @@ bool services_will_open(const struct services *all, uint32_t service)
 static int open_new(struct services *all, struct next_service *n, FILE *tell)
 {
 	uint32_t there = 0, count = n->settings->listeners.count;
-	int bad = 0;
+	int bad = 0, answer;
 
 	if (!services_will_open(all, (uint32_t)(n - all->next->services)))
 		return 0;
@@ -85,8 +98,10 @@ static int open_new(struct services *all, struct next_service *n, FILE *tell)
 			there++;
 		else if (is_being_given_up(n, i))
 			return SERVICES_WAIT;
-		else if (open_one(all, n, i, tell))
-			bad = SERVICES_REFUSED;
+		else if ((answer = open_one(all, n, i, tell)))
+			bad = answer;
+		if (bad == SERVICES_WAIT)
+			return bad;
 	}
 	if (!bad && !there && !n->opened) {
 		fprintf(tell, "%s: none of its addresses exists on this host\n",
@@ -120,7 +135,7 @@ static int prepare_all(struct services *all, const uint32_t *map, FILE *tell)
 	}
 	for (uint32_t i = 0; bad >= 0 && bad != SERVICES_WAIT && i < next->count; i++) {
 		answer = open_new(all, &next->services[i], tell);
-		if (answer)
+		if (answer && bad != SERVICES_REFUSED)
 			bad = answer;
 	}
 	return bad;

@@ -7,8 +7,10 @@
 #include "config/tables.h"
 #include "dispatcher/supervisor/baton.h"
 #include "dispatcher/supervisor/canary.h"
+#include "dispatcher/supervisor/closures.h"
 #include "dispatcher/supervisor/ledgers.h"
 #include "dispatcher/supervisor/logs.h"
+#include "dispatcher/supervisor/restart.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/thefts.h"
@@ -27,6 +29,7 @@ struct swap {
 	struct reader_result tables; /* the same, with what must stay for a while */
 	struct reader_result old_file, old_config; /* once committed: what was in force before */
 	uint32_t *map; /* for each service of the tables its index at present, or LEDGER_NONE */
+	bool *closing; /* for each: it closes at present, and shall open again */
 	struct canary **canaries;
 	uint32_t canary_count, waiting;
 	bool bound, committed;
@@ -79,9 +82,10 @@ static int make_map(struct swap *s)
 	uint32_t count = tables->services.count;
 
 	s->map = calloc(count + 1, sizeof(*s->map));
+	s->closing = calloc(count + 1, sizeof(*s->closing));
 	for (uint32_t i = 0; s->map && i < count; i++)
 		s->map[i] = tables_find(before, settings_text(tables, settings_service(tables, i)->name));
-	return s->map ? 0 : -ENOMEM;
+	return s->map && s->closing ? 0 : -ENOMEM;
 }
 
 int swap_new(struct sv *sv, struct reader_result *read, struct swap **ret_swap)
@@ -133,6 +137,7 @@ struct swap *swap_free(struct swap *s)
 	reader_result_free(&s->old_config);
 	logs_settle(s->sv->logs);
 	free(s->map);
+	free(s->closing);
 	free(s);
 	return NULL;
 }
@@ -147,25 +152,7 @@ const struct diff *swap_diff(const struct swap *s)
 	return s->read.diff;
 }
 
-/* --- listeners and slots --- */
-
-int swap_bind(struct swap *s, FILE *tell)
-{
-	int answer = services_prepare(s->sv->services, s->tables.settings, s->map, tell);
-
-	_Static_assert((int)SERVICES_WAIT == (int)SWAP_WAIT && (int)SERVICES_REFUSED == (int)SWAP_REFUSED,
-		"the same answers");
-	if (answer)
-		return answer;
-	answer = workers_prepare(s->sv->workers, s->map, s->tables.settings);
-	if (answer)
-		services_discard(s->sv->services);
-	else
-		s->bound = true;
-	return answer;
-}
-
-/* --- workers for trial --- */
+/* --- what changes --- */
 
 /* How the service of the tables differs; NULL: it is leaving. The file's services come first. */
 static const struct diff_service *change_of(const struct swap *s, uint32_t service)
@@ -179,6 +166,86 @@ static bool needs_new_workers(const struct swap *s, uint32_t service)
 
 	return d && d->kind == DIFF_CHANGED && d->changes & SCHEMA_WORKERS;
 }
+
+/* --- too many old ones --- */
+
+static void tell_crowd(const struct swap *s, uint32_t service, uint32_t old, FILE *tell)
+{
+	const struct settings *tables = s->tables.settings;
+	const struct service_settings *svc = settings_service(tables, service);
+	const char *name = settings_text(tables, svc->name);
+
+	fprintf(tell, "%s: %u workers of it still finish what they serve, and no more than %u (MAX_PROCS) may "
+		"beside new ones:", name, old, svc->max_procs);
+	for (uint32_t i = 0; i < workers_slots(s->sv->workers, s->map[service]); i++) {
+		const struct worker *w = workers_at(s->sv->workers, s->map[service], i);
+
+		if (w && worker_lives(w) && (s->closing[service] || worker_is_ordered(w)))
+			fprintf(tell, " %s/%u (pid %d)", name, w->serial, (int)w->pid);
+	}
+	fputs("; wait, or end them with --drain\n", tell);
+}
+
+/* Old workers may stand beside new ones up to max_procs, as with restart and start. */
+static bool is_crowded(struct swap *s, uint32_t service, FILE *tell)
+{
+	const struct service_settings *svc = settings_service(s->tables.settings, service);
+	uint32_t old = 0, more = 0;
+
+	if (!s->closing[service] && !needs_new_workers(s, service))
+		return false;
+	for (uint32_t i = 0; i < workers_slots(s->sv->workers, s->map[service]); i++) {
+		const struct worker *w = workers_at(s->sv->workers, s->map[service], i);
+
+		if (!w || !worker_lives(w))
+			continue;
+		old += s->closing[service] || worker_is_ordered(w);
+		more += !s->closing[service] && !worker_is_ordered(w);
+	}
+	if (old <= svc->max_procs && (!more || !old || old + more <= svc->max_procs))
+		return false;
+	tell_crowd(s, service, old, tell);
+	return true;
+}
+
+static bool are_crowded(struct swap *s, FILE *tell)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < s->read.settings->services.count; i++) {
+		const struct settings *tables = s->tables.settings;
+		const struct service_settings *svc = settings_service(tables, i);
+
+		s->closing[i] = s->map[i] != LEDGER_NONE && svc->enabled &&
+			services_state(s->sv->services, s->map[i]) == LINK_CLOSING &&
+			!closures_find(s->sv->closures, settings_text(tables, svc->name));
+		any |= is_crowded(s, i, tell);
+	}
+	return any;
+}
+
+/* --- listeners and slots --- */
+
+int swap_bind(struct swap *s, FILE *tell)
+{
+	int answer;
+
+	_Static_assert((int)SERVICES_WAIT == (int)SWAP_WAIT && (int)SERVICES_REFUSED == (int)SWAP_REFUSED,
+		"the same answers");
+	if (are_crowded(s, tell))
+		return SWAP_REFUSED;
+	answer = services_prepare(s->sv->services, s->tables.settings, s->map, tell);
+	if (answer)
+		return answer;
+	answer = workers_prepare(s->sv->workers, s->map, s->tables.settings);
+	if (answer)
+		services_discard(s->sv->services);
+	else
+		s->bound = true;
+	return answer;
+}
+
+/* --- workers for trial --- */
 
 static bool needs_trial(const struct swap *s, uint32_t service)
 {
@@ -299,7 +366,9 @@ static void adopt_all(struct swap *s, const struct ledger_need *needs, uint64_t 
 	workers_adopt(sv->workers, needs);
 	thefts_adopt(sv->thefts, s->map, count);
 	for (uint32_t i = 0; i < count; i++)
-		if (needs_new_workers(s, i))
+		if (s->closing[i] && services_state(sv->services, i) == LINK_OPEN)
+			restart_reopened(sv->workers, i, UINT64_MAX);
+		else if (needs_new_workers(s, i))
 			replace_workers(s, i, since_ms);
 	place_canaries(s);
 	for (uint32_t i = 0; i < count; i++)

@@ -176,6 +176,11 @@ def test_what_went_comes_back_at_once(run_daemon, port, rounds):
             reload(daemon, echo([number, extra]), echo(other, "other"))
             clients.echo(extra)
             clients.echo(other)
+            while len(socks) > 6:  # or there are too many old workers
+                sock = socks.pop(0)
+                clients.echo_on(sock, b"still there\n")
+                held.socks.remove(sock)
+                sock.close()
         for sock in socks:
             clients.echo_on(sock, b"still there\n")
     daemon.wait_service(lambda one: not any(w["state"] == "retiring" for w in one["workers"]),
@@ -286,6 +291,20 @@ def test_a_service_that_is_off_in_the_file_closes_and_opens_again(run_daemon, po
         reload(daemon, echo(number), echo(other, "other"))
         clients.echo(other)
         clients.echo_on(sock, b"still there\n")
+
+
+def test_more_old_workers_than_may_drain_are_refused_by_name(run_daemon, port):
+    number = port()
+    limits = dict(MIN_PROCS=1, MAX_PROCS=1)
+    daemon = run_daemon(echo(number, **limits))
+    with Busy(number, 1):
+        old, = serials(daemon)
+        reload(daemon, echo(number, PARAMETER="A=1", **limits))
+        daemon.wait_service(lambda one: any(w["state"] == "retiring" for w in one["workers"]), "it drains")
+        text = refused(daemon, echo(number, PARAMETER="A=2", **limits))
+        assert "echo: 1 workers of it still finish what they serve" in text and old in text, text
+    daemon.wait_service(lambda one: len(one["workers"]) == 1, "the old one is gone")
+    reload(daemon, echo(number, PARAMETER="A=2", **limits))
 
 
 def test_what_an_operator_closed_stays_closed(run_daemon, port):
