@@ -56,6 +56,21 @@ def test_a_service_closes_and_opens_under_load_and_the_other_notices_nothing(run
     print(f"closed one: {result}; the other: {others}")
 
 
+def test_a_service_at_a_path_closes_and_opens_under_load(run_daemon, directory, rounds):
+    path = directory / "sock"
+    daemon = run_daemon(service("one", f"unix:{path}", IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=3))
+    with Load(path, 8) as own, Held() as held:
+        held.open(path)
+        for _ in range(rounds(5)):
+            daemon.order("shutdown", "one")
+            assert is_served(held.socks[0])
+            daemon.order("start", "one")
+            echo(path)
+        result = own.stop()
+    assert set(result["failed"]) <= {"No such file or directory", "Connection refused"}, result
+    assert result["ok"], result
+
+
 def test_a_close_goes_on_under_the_next_acceptor(run_daemon, port, rounds):
     ports, sections = two(port)
     daemon = run_daemon(*sections)
