@@ -405,11 +405,11 @@ def test_continuous_load_notices_no_reload(run_daemon, port, rounds, stage, dire
     shutil.copy(stage.program("dispatcher-echo"), image)
 
     def busy_one(ports, **more):
-        return echo(ports, **{**dict(MAX_PROCS=40), **more})
+        return echo(ports, **{**dict(MAX_PROCS=200), **more})
 
     daemon = run_daemon(busy_one(number))
     variants = [
-        [busy_one(number, MAX_PROCS=39)],
+        [busy_one(number, MAX_PROCS=199)],
         [busy_one([number, extra])],
         [busy_one([number, extra]), echo(other, "other")],
         [echo(other, "other"), busy_one(number, PARAMETER="COLOUR=blue")],
