@@ -142,12 +142,13 @@ static void drain(struct service *svc, uint64_t now_ms)
 	pool_close(svc->pool, svc->close_deadline_ms, now_ms);
 }
 
-/* Starting and suspect workers have deadlines of their own. */
+/* Starting workers have a deadline of their own; for suspects the earlier one counts. */
 static bool must_answer(const struct slot *s)
 {
+	const unsigned states = BIT(POOL_SERVING) | BIT(POOL_SUSPECT) | BIT(POOL_RETIRING);
 	const struct pool_worker *w = service_pool_worker(s);
 
-	return w->load && !s->liar && (w->state == POOL_SERVING || w->state == POOL_RETIRING);
+	return w->load && !s->liar && states & BIT(w->state);
 }
 
 /* Returns when to look at it again. */

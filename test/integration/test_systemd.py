@@ -97,6 +97,25 @@ def test_listeners_that_are_lent_outlive_a_kill_9_of_the_supervisor(make_daemon,
         assert all(result["failed"] == {} for result in results), results
 
 
+@pytest.mark.sanitized
+def test_listeners_that_are_lent_stay_so_over_upgrades(make_daemon, directory, port):
+    elsewhere, path = port(), f"{directory}/lent.sock"
+    daemon = make_daemon(service("named", port(), f"unix:{path}", IMAGE="dispatcher-echo"))
+    with listening("127.0.0.1", elsewhere) as one, listening(path, family=socket.AF_UNIX) as two:
+        lend(daemon, ("named", one), ("y", two))
+        daemon.start()
+        for _ in range(2):
+            daemon.order("upgrade")
+        daemon.order("shutdown", "named")
+        daemon.order("start", "named")
+        for address in (elsewhere, path):
+            clients.echo(address)
+        assert daemon.shut_down() == 0
+        for address in (elsewhere, path):
+            with clients.connect(address):
+                pass
+
+
 def test_a_wrong_number_of_inherited_descriptors_is_told_and_ignored(make_daemon, port):
     number = port()
     daemon = make_daemon(service("echo", number, IMAGE="dispatcher-echo"))

@@ -180,6 +180,24 @@ def test_operations_and_log_go_on_over_an_upgrade(installed, port, stage):
     assert not processes.zombies(daemon.supervisor_pid)
 
 
+def test_after_an_upgrade_workers_live_and_die_as_before(installed, port, stage):
+    number = port()
+    daemon = installed(service("rogue", number, IMAGE="rogue", PARAMETER=["MODE=deadlocks", "ONLY=1"],
+                               MIN_PROCS=1, MAX_PROCS=2, HANG_TIMEOUT="1s", KILL_TIMEOUT="500ms"))
+    with clients.Held() as held:
+        held.open(number, served=False)
+        daemon.wait_event("worker.output", "worker=rogue/1 ")
+        upgrade_to(daemon, stage.program("dispatcher"))
+        daemon.wait_event("worker.record", "worker=rogue/1 ", "deadlock", seconds=20)
+        daemon.wait_event("worker.exit", "worker=rogue/1 ", "signal:ABRT", "reason=hung", "lost=1",
+                          seconds=20)
+    daemon.order("restart", "rogue")
+    daemon.order("reload")
+    clients.echo(number)
+    serials = [int(w["id"].split("/")[1]) for w in daemon.workers()]
+    assert serials and min(serials) > 1, "a serial is never used twice"
+
+
 @pytest.fixture
 def built(stage):
     """built(name): a program that is only built by `ninja upgrades`."""
