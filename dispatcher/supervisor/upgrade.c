@@ -1,13 +1,13 @@
 /* The old image's part. Until the exec nothing is lost by going on instead.
  *
- *     PROBES -> STOPS (the acceptor) -> SETTLES (thefts, kills) -> FALLS_SILENT (the logger) -> exec
- *       +----------+------------------------+----------------------------+
+ *     PROBES -> STOPS (the acceptor) -> SETTLES (thefts, kills) -> FALLS_SILENT (the logger) -> LEAVES -> exec
+ *       +----------+------------------------+----------------------------+-----------------------+
  *       +-> goes on as before: the answer is why
  *
  * The new image is opened once and proves itself on the very state that it will get; then the acceptor
  * ends, whose clients wait in the backlog for some ten milliseconds, so that nobody speaks to a
  * supervisor that changes, and the ledger stands still. Signals wait until the new image can take
- * them. What can still go wrong behind the exec is told in resume.c. */
+ * them; one that came before still waits in the loop, so that turns once more before the exec. What can still go wrong behind the exec is told in resume.c. */
 #include "dispatcher/supervisor/upgrade.h"
 #include "common/base.h"
 #include "common/clock.h"
@@ -45,7 +45,7 @@
 #define TEXT_BYTES 1024
 #define DELETED " (deleted)"
 
-enum upgrade_phase { UPGRADE_PROBES, UPGRADE_STOPS, UPGRADE_SETTLES, UPGRADE_FALLS_SILENT };
+enum upgrade_phase { UPGRADE_PROBES, UPGRADE_STOPS, UPGRADE_SETTLES, UPGRADE_FALLS_SILENT, UPGRADE_LEAVES };
 
 struct upgrade {
 	struct sv *sv;
@@ -56,13 +56,15 @@ struct upgrade {
 	struct child *probe;
 	int said; /* the pipe of the probe */
 	struct timer *timer;
+	sigset_t before; /* what was blocked before LEAVES */
 };
 
 static const unsigned may_follow[] = {
 	[UPGRADE_PROBES] = BIT(UPGRADE_STOPS),
 	[UPGRADE_STOPS] = BIT(UPGRADE_SETTLES),
 	[UPGRADE_SETTLES] = BIT(UPGRADE_FALLS_SILENT),
-	[UPGRADE_FALLS_SILENT] = 0,
+	[UPGRADE_FALLS_SILENT] = BIT(UPGRADE_LEAVES),
+	[UPGRADE_LEAVES] = 0,
 };
 
 static void set_phase(struct upgrade *u, enum upgrade_phase phase)
@@ -93,8 +95,10 @@ static void give_up(struct upgrade *u, const char *why)
 	enum upgrade_phase phase = u->phase;
 
 	ops_end_f(sv->ops, u->id, 1, "%s; the present program goes on", why);
+	if (phase == UPGRADE_LEAVES)
+		sigprocmask(SIG_SETMASK, &u->before, NULL);
 	upgrade_free(u);
-	if (phase == UPGRADE_FALLS_SILENT)
+	if (phase == UPGRADE_FALLS_SILENT || phase == UPGRADE_LEAVES)
 		logs_go_on(sv->logs);
 	if (phase != UPGRADE_PROBES)
 		baton_go_on(sv->baton);
@@ -213,30 +217,52 @@ static int become(const struct upgrade *u, int state, json_t *root)
 {
 	char number[12];
 	char *argv[] = {(char *)"dispatcher: supervisor", (char *)"--role=resume", number, NULL};
-	sigset_t all, before;
 	int error;
 
 	snprintf(number, sizeof(number), "%d", state);
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &before);
 	snapshot_pass(root, true);
 	fcntl(state, F_SETFD, 0);
 	execveat(u->image, "", argv, environ, AT_EMPTY_PATH);
 	error = errno;
 	snapshot_pass(root, false);
-	sigprocmask(SIG_SETMASK, &before, NULL);
 	return error;
+}
+
+static bool others_run(const struct sv *sv, uint64_t id)
+{
+	const struct op *op;
+
+	for (unsigned i = 0; (op = ops_at(sv->ops, i)); i++)
+		if (op->state == OP_RUNS && op->id != id)
+			return true;
+	return false;
+}
+
+static void leave(struct upgrade *u)
+{
+	json_t *root = NULL;
+	OWNS_FD int state = -1;
+	int error;
+
+	if (others_run(u->sv, u->id)) {
+		give_up(u, "another operation has begun: try again");
+		return;
+	}
+	state = save(u, &root);
+	error = state < 0 ? -state : become(u, state, root);
+	json_decref(root);
+	give_up(u, strerror(error));
 }
 
 static void on_silent(void *user)
 {
 	struct upgrade *u = user;
-	json_t *root = NULL;
-	OWNS_FD int state = save(u, &root);
-	int error = state < 0 ? -state : become(u, state, root);
+	sigset_t all;
 
-	json_decref(root);
-	give_up(u, strerror(error));
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &u->before);
+	set_phase(u, UPGRADE_LEAVES);
+	timer_in(u->timer, LOOK_MS);
 }
 
 static void settle(struct upgrade *u)
@@ -272,6 +298,8 @@ static void on_timer(void *user)
 		give_up(u, "the installed program says nothing for 5 s");
 	else if (u->phase == UPGRADE_SETTLES)
 		settle(u);
+	else if (u->phase == UPGRADE_LEAVES)
+		leave(u);
 }
 
 static void refuse(struct upgrade *u, int status, const char *text)
@@ -387,17 +415,14 @@ static int open_installed(char ret_path[PATH_MAX])
 /* NULL, or why not now. */
 static const char *hindrance(const struct sv *sv, uint64_t id)
 {
-	const struct op *op;
-
 	if (sv->phase != SV_RUNS)
 		return "a shutdown is under way";
 	if (sv->upgrade)
 		return "an upgrade is under way";
 	if (sv->former)
 		return "the listeners of a former dispatcher are being taken over: try again";
-	for (unsigned i = 0; (op = ops_at(sv->ops, i)); i++)
-		if (op->state == OP_RUNS && op->id != id)
-			return "another operation is under way: try again";
+	if (others_run(sv, id))
+		return "another operation is under way: try again";
 	return baton_is_steady(sv->baton) ? NULL : "the acceptor is being replaced: try again";
 }
 
