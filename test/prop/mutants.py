@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 POLICY = ["byload.c", "pool.c", "pool_facts.c", "pool_next.c", "pool_names.c", "siphash.c", "sources.c"]
 UNITS = ["pick", "grow", "retire", "stale", "rescue", "fail", "parts", "sources"]
@@ -18,7 +19,7 @@ UNITS = ["pick", "grow", "retire", "stale", "rescue", "fail", "parts", "sources"
 # them: these have their seeds here, which must be sought anew when prop_pool draws other numbers.
 WORLDS = [("prop_pool", 1, 30), ("prop_sources", 1, 10)] + \
          [("prop_pool", seed, 1) for seed in (49, 242, 287, 341)]
-PATIENCE_S = 30
+PATIENCE_S = 240  # without a mutant, on a machine however busy
 CFLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-w"]
 
 
@@ -40,6 +41,7 @@ def driver():
 class Bench:
     def __init__(self, root, work):
         self.root, self.work = pathlib.Path(root), pathlib.Path(work)
+        self.patience_s = PATIENCE_S
         self.cc = os.environ.get("CC", "cc").split()
 
     def compile(self, source, name, *flags, first=None):
@@ -68,7 +70,7 @@ class Bench:
         subprocess.run([*self.cc, "-o", program, *self.tests, *objects, "-lcmocka"], check=True)
         try:
             done = subprocess.run([program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                  timeout=PATIENCE_S)
+                                  timeout=self.patience_s)
         except subprocess.TimeoutExpired:
             return False
         return done.returncode == 0
@@ -128,8 +130,10 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         bench = Bench(root, work)
         bench.prepare()
+        began = time.monotonic()
         if not bench.passes(bench.policy.values()):
             sys.exit("mutants: the tests fail without any mutant")
+        bench.patience_s = 5 + 3 * (time.monotonic() - began)
         for number, (file, was, becomes) in enumerate(chosen):
             problem = check(bench, file, was, becomes, number % every == 0)
             if problem:
