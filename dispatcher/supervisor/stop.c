@@ -93,7 +93,16 @@ static uint64_t deadline_of(uint64_t now_ms, uint64_t wait_ms)
 	return wait_ms ? now_ms + wait_ms : CLOCK_NEVER;
 }
 
-/* Closes all services, each within its own time or within_ms. Returns the last of their deadlines, with
+/* A service has its own time, but not more than the dispatcher has for everything. */
+static uint64_t configured_deadline(const struct sv *sv, const struct service_settings *svc, uint64_t now_ms)
+{
+	uint64_t own = deadline_of(now_ms, svc->shutdown_ms);
+	uint64_t whole = deadline_of(now_ms, sv->config.settings->shutdown_ms);
+
+	return MIN(own, whole);
+}
+
+/* Closes all services, each within the configured time or within_ms. Returns the last of their deadlines, with
  * the time for KILL behind TERM. */
 static uint64_t close_services(struct sv *sv, bool at_once, uint64_t within_ms)
 {
@@ -101,9 +110,12 @@ static uint64_t close_services(struct sv *sv, bool at_once, uint64_t within_ms)
 
 	for (uint32_t i = 0; i < services_count(sv->services); i++) {
 		const struct service_settings *svc = services_settings(sv->services, i);
-		uint64_t wait_ms = within_ms == SV_AS_CONFIGURED ? svc->shutdown_ms : MAX(within_ms, 1ul);
-		uint64_t deadline = at_once ? now : deadline_of(now, wait_ms);
+		uint64_t deadline = now;
 
+		if (!at_once && within_ms == SV_AS_CONFIGURED)
+			deadline = configured_deadline(sv, svc, now);
+		else if (!at_once)
+			deadline = now + within_ms;
 		if (services_state(sv->services, i) == LINK_FAILED && !workers_live(sv->workers, i))
 			services_closed(sv->services, i);
 		else

@@ -43,6 +43,16 @@ def test_int_ends_everything_now_and_tells_of_every_worker_before_its_service(da
     assert len(daemon.events("worker.exit", "reason=closed")) == 4
 
 
+def test_the_dispatcher_s_own_time_bounds_a_shutdown_of_everything(run_daemon, port):
+    number = port()
+    daemon = run_daemon(service("echo", number, IMAGE="dispatcher-echo", SHUTDOWN_TIMEOUT=0),
+                        own="SHUTDOWN_TIMEOUT=500ms")
+    with Held() as held:
+        held.open(number)
+        assert daemon.shut_down(signal.SIGTERM, seconds=10) == 0
+    assert daemon.events("worker.signal", "signal=TERM")
+
+
 def test_int_needs_no_acceptor(daemon):
     daemon.expect_errors("acceptor.exit")
     os.kill(daemon.acceptor_pid(), signal.SIGSTOP)
