@@ -10,6 +10,10 @@ import pytest
 from harness import clients, processes
 from harness.daemon import service
 from harness.load import Load
+from harness.processes import wait_until
+from test_programs import Git, Ssh
+from test_restart import Session
+from test_takeover import Clones
 
 pytestmark = pytest.mark.sanitized
 
@@ -72,6 +76,23 @@ def upgrade_to(daemon, program, expect=0):
     if not expect:
         daemon.wait_event("acceptor.start", count=starts + 1)
     return result
+
+
+@pytest.mark.root
+def test_git_and_ssh_notice_nothing_of_upgrades(installed, stage, directory, port, rounds):
+    made = {}
+    for name, kind in (("git", Git), ("ssh", Ssh)):
+        (directory / name).mkdir(mode=0o755)
+        made[name] = kind(directory / name, port())
+    daemon = installed(made["git"].section(), made["ssh"].section())
+    with Session(made["ssh"]) as session:
+        clones = Clones(made["git"])
+        for _ in range(rounds(2)):
+            before = clones.count
+            upgrade_to(daemon, stage.program("dispatcher"))
+            wait_until(lambda: clones.count > before or clones.failure, "clones go on", 30)
+        print(f"{clones.stop()} clones over {rounds(2)} upgrades")
+        session.end()
 
 
 def test_an_upgrade_to_the_same_program_cuts_and_refuses_nobody(installed, port, stage, rounds):
