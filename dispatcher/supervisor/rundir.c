@@ -11,9 +11,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #define CONTROL_BACKLOG 64
+#define PATIENCE_S	5 /* for a former acceptor to take our connection */
 
 /* Who may knock at the control socket; what each may ask for is the acceptor's to know. A file has one
  * group: for two of them it is open to everybody. */
@@ -121,17 +123,39 @@ static bool is_ours(int fd)
 	return false;
 }
 
-static int connect_former(const char *path)
+/* Blocking, as whoever is in use may have a full backlog for a moment; the limit on sending holds for
+ * connect, too. */
+static int connect_patiently(int fd, const struct sockaddr_un *sa)
 {
-	OWNS_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct timeval limit = {.tv_sec = PATIENCE_S};
 
-	if (fd < 0 || strlen(path) >= sizeof(sa.sun_path))
-		return -1;
-	strcpy(sa.sun_path, path);
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || !is_ours(fd))
-		return -1;
-	return base_steal_fd(&fd);
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+		return -errno;
+	while (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/* Only who is known to be gone may lose the path: a former acceptor that nobody finds any more would
+ * keep its ports for ever. 0, RUNDIR_BUSY or -errno. */
+static int connect_former(struct rundir *r)
+{
+	OWNS_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int bad;
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(r->control_path) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(sa.sun_path, r->control_path);
+	bad = connect_patiently(fd, &sa);
+	if (bad == -ENOENT || bad == -ECONNREFUSED)
+		return 0;
+	if (!bad && is_ours(fd))
+		r->former = base_steal_fd(&fd);
+	return bad == -EAGAIN ? RUNDIR_BUSY : bad;
 }
 
 static uint32_t mode_of(const struct access *access)
@@ -146,9 +170,10 @@ static int open_control(struct rundir *r, const struct access *access, const cha
 	bool inside = strncmp(r->control_path, dir, strlen(dir)) == 0 &&
 		r->control_path[strlen(dir)] == '/';
 	enum unixsock_former former = inside ? UNIXSOCK_OURS : UNIXSOCK_DEAD;
+	int answer = inside ? connect_former(r) : 0;
 
-	if (inside)
-		r->former = connect_former(r->control_path);
+	if (answer)
+		return answer;
 	if (r->former >= 0)
 		former = UNIXSOCK_SERVED;
 	return unixsock_open(&r->control, r->control_path, former, mode_of(access), SETTINGS_NO_ID, access->gid,

@@ -19,11 +19,12 @@ struct rundir {
 
 enum rundir_answer {
 	RUNDIR_TAKEN = 1, /* another dispatcher runs with this RUN_DIR; nothing was touched */
+	RUNDIR_BUSY, /* somebody serves the control socket and took no connection for some seconds */
 };
 
 /* Makes the directory, takes the lock, writes the pid, listens on the control socket; connects before to
  * who serves it still, if that socket was made by a dispatcher of this user. RUNDIR_TAKEN
- * names the other's pid (0: unknown). 0, RUNDIR_TAKEN or -errno with *ret_what the path of the matter. */
+ * names the other's pid (0: unknown). 0, an answer from above or -errno with *ret_what the path of the matter. */
 int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 	const char **ret_what);
 /* Over an exec, and back. */

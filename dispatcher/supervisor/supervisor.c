@@ -146,6 +146,9 @@ static int take_rundir(struct sv *sv)
 	if (answer == RUNDIR_TAKEN)
 		fprintf(stderr, "dispatcher: already running as process %d (%s)\n", holder,
 			settings_text(sv->config.settings, sv->config.settings->run_dir));
+	else if (answer == RUNDIR_BUSY)
+		fprintf(stderr, "dispatcher: %s: a former dispatcher's acceptor has this open and takes no "
+			"connection; start again later, or kill it\n", what);
 	else if (answer)
 		fprintf(stderr, "dispatcher: %s: %s\n", what, strerror(-answer));
 	return answer ? -1 : 0;

@@ -324,6 +324,34 @@ static void who_dies_before_it_publishes_leaves_the_path_to_the_former(void **st
 	remove_run_dir();
 }
 
+/* An acceptor that is busy, or stopped, for longer than anybody waits. */
+static void a_former_that_takes_no_connection_keeps_the_path(void **state)
+{
+	struct block b = settings_for(place.dir);
+	struct rundir former, r;
+	const char *what;
+	pid_t holder;
+	int fd, last = -1;
+
+	assert_int_equal(rundir_open(&former, &b.s, &holder, &what), 0);
+	base_close(&former.lock);
+	while ((fd = connect_to(former.control_path)) >= 0) {
+		base_close(&last);
+		last = fd;
+	}
+	assert_int_equal(fd, -EAGAIN);
+	assert_int_equal(rundir_open(&r, &b.s, &holder, &what), RUNDIR_BUSY);
+	assert_string_equal(what, former.control_path);
+	close(accept(former.control.fd, NULL, NULL));
+	close(last);
+	fd = connect_to(former.control_path);
+	assert_true(fd >= 0);
+	close(fd);
+	rundir_close(&former);
+	unixsock_close(&former.control, former.control_path);
+	remove_run_dir();
+}
+
 /* The acceptor of a killed supervisor has the control socket open still; here the test has it. */
 static void what_a_killed_dispatcher_left_is_taken_over(void **state)
 {
@@ -366,6 +394,7 @@ int main(void)
 		cmocka_unit_test(a_stopped_port_answers_no_new_client_and_keeps_who_waits),
 		PLACE_TEST(who_dies_before_it_publishes_leaves_the_path_to_the_former),
 		PLACE_TEST(a_second_start_is_told_who_runs),
+		PLACE_TEST(a_former_that_takes_no_connection_keeps_the_path),
 		PLACE_TEST(what_a_killed_dispatcher_left_is_taken_over),
 	};
 
