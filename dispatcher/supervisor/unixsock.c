@@ -155,14 +155,31 @@ static bool find_own(const struct unixsock *s, const char *path, struct sockaddr
 		lstat(ret_sa->sun_path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
 }
 
+/* Everything is done to the file that was looked at: the directory may be another user's, who puts
+ * something else in its place meanwhile. */
+static int allow(const struct unixsock *s, const char *path, uint32_t mode, uint32_t uid, uint32_t gid)
+{
+	OWNS_FD int at = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char itself[32];
+	struct stat st;
+
+	if (at < 0 || fstat(at, &st) < 0)
+		return -errno;
+	if (st.st_dev != s->dev || st.st_ino != s->ino)
+		return 0;
+	snprintf(itself, sizeof(itself), "/proc/self/fd/%d", at);
+	if (fchownat(at, "", uid, gid, AT_EMPTY_PATH) < 0 || chmod(itself, mode) < 0)
+		return -errno;
+	return 0;
+}
+
 void unixsock_allow(const struct unixsock *s, const char *path, uint32_t mode, uint32_t uid, uint32_t gid)
 {
 	struct sockaddr_un sa;
+	int bad = find_own(s, path, &sa) ? allow(s, sa.sun_path, mode, uid, gid) : 0;
 
-	if (!find_own(s, path, &sa))
-		return;
-	if (lchown(sa.sun_path, uid, gid) < 0 || chmod(sa.sun_path, mode) < 0)
-		log_event(EV_CONFIG_WARNING, "text=\"%s: %s\"", path, strerror(errno));
+	if (bad)
+		log_event(EV_CONFIG_WARNING, "text=\"%s: %s\"", path, strerror(-bad));
 }
 
 void unixsock_unlink(struct unixsock *s, const char *path)

@@ -11,11 +11,15 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+
+#define ALLOW_ROUNDS 20000
 
 struct place {
 	char dir[40], path[64];
@@ -134,6 +138,67 @@ static void closing_removes_no_socket_of_another(void **state)
 	assert_int_equal(access(place.path, F_OK), 0);
 	unixsock_close(&second, place.path);
 	unlink(other);
+}
+
+struct swapper {
+	pthread_t thread;
+	char link[80];
+	atomic_bool stopping;
+	unsigned swaps;
+};
+
+/* Path and link change places, again and again. */
+static void *swap(void *user)
+{
+	struct swapper *w = user;
+
+	while (!atomic_load(&w->stopping) &&
+		!renameat2(AT_FDCWD, place.path, AT_FDCWD, w->link, RENAME_EXCHANGE))
+		w->swaps++;
+	return NULL;
+}
+
+static unsigned mode_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(path, &st), 0);
+	return st.st_mode & 0777;
+}
+
+/* Who owns the directory may put a link there between a look and what follows it. */
+static void other_rights_never_go_through_a_link_that_was_swapped_in(void **state)
+{
+	struct swapper w = {.swaps = 0};
+	struct unixsock s;
+	char target[80];
+
+	snprintf(target, sizeof(target), "%s/target", place.dir);
+	snprintf(w.link, sizeof(w.link), "%s/link", place.dir);
+	close(open(target, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	assert_int_equal(symlink(target, w.link), 0);
+	assert_int_equal(open_socket(&s), 0);
+	assert_int_equal(pthread_create(&w.thread, NULL, swap, &w), 0);
+	for (unsigned i = 0; i < ALLOW_ROUNDS && mode_of(target) == 0600; i++)
+		unixsock_allow(&s, place.path, 0666, SETTINGS_NO_ID, SETTINGS_NO_ID);
+	atomic_store(&w.stopping, true);
+	pthread_join(w.thread, NULL);
+	assert_true(w.swaps > 0);
+	assert_int_equal(mode_of(target), 0600);
+	unlink(w.link);
+	unixsock_close(&s, place.path);
+	unlink(place.path);
+	unlink(target);
+}
+
+static void other_rights_are_given_to_the_socket(void **state)
+{
+	struct unixsock s;
+
+	assert_int_equal(open_socket(&s), 0);
+	unixsock_allow(&s, place.path, 0604, SETTINGS_NO_ID, SETTINGS_NO_ID);
+	assert_int_equal(mode_of(place.path), 0604);
+	unixsock_close(&s, place.path);
 }
 
 /* --- ports --- */
@@ -388,6 +453,8 @@ int main(void)
 		PLACE_TEST(what_is_no_socket_is_never_replaced),
 		PLACE_TEST(a_symbolic_link_is_not_followed),
 		PLACE_TEST(the_mode_is_as_asked_whatever_the_umask),
+		PLACE_TEST(other_rights_never_go_through_a_link_that_was_swapped_in),
+		PLACE_TEST(other_rights_are_given_to_the_socket),
 		PLACE_TEST(closing_removes_no_socket_of_another),
 		cmocka_unit_test(both_wildcards_of_one_port_bind_side_by_side),
 		cmocka_unit_test(a_port_in_use_tells_who_has_it),
