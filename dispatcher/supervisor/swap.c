@@ -327,17 +327,11 @@ static void place_canaries(struct swap *s)
 	while (s->canary_count) {
 		struct canary *c = s->canaries[--s->canary_count];
 		uint32_t service = canary_service(c);
-		struct worker *w;
 
-		if (canary_has_ended(c)) {
+		if (canary_has_ended(c) || !workers_have_place(s->sv->workers, service))
 			canary_free(c); /* the pool starts another */
-			continue;
-		}
-		w = canary_steal(c);
-		if (!workers_place(s->sv->workers, service, w)) {
-			worker_signal(w, SIGKILL);
-			worker_free(w);
-		}
+		else
+			workers_place(s->sv->workers, service, canary_steal(c));
 	}
 }
 

@@ -405,21 +405,31 @@ const struct worker_world *workers_shared(const struct workers *all)
 	return &all->worker_world;
 }
 
-bool workers_place(struct workers *all, uint32_t service, struct worker *w)
+static uint32_t free_slot(const struct gang *g)
 {
-	struct gang *g = all->gangs[service];
 	uint32_t slot = 0;
 
 	while (slot < g->slot_count && g->slots[slot])
 		slot++;
-	if (slot == g->slot_count)
-		return false;
+	return slot;
+}
+
+bool workers_have_place(const struct workers *all, uint32_t service)
+{
+	return free_slot(all->gangs[service]) < all->gangs[service]->slot_count;
+}
+
+void workers_place(struct workers *all, uint32_t service, struct worker *w)
+{
+	struct gang *g = all->gangs[service];
+	uint32_t slot = free_slot(g);
+
+	ASSERT(slot < g->slot_count);
 	g->slots[slot] = w;
 	worker_move(w, &all->worker_world, service, slot);
 	g->live++;
 	g->counted++;
 	all->live++;
-	return true;
 }
 
 /* --- life --- */

@@ -72,9 +72,9 @@ void workers_adopt(struct workers *all, const struct ledger_need *has);
 uint32_t workers_next_serial(struct workers *all, uint32_t service);
 const struct worker_world *workers_shared(const struct workers *all);
 
-/* Puts a worker that was started elsewhere into a free slot. False: there is none; it is still the
- * caller's. */
-bool workers_place(struct workers *all, uint32_t service, struct worker *w);
+/* Puts a worker that was started elsewhere into a free slot, which must be there. */
+bool workers_have_place(const struct workers *all, uint32_t service);
+void workers_place(struct workers *all, uint32_t service, struct worker *w);
 
 /* Over an exec, and back, after workers_new: everybody but who waits to be started. 0, -ENOMEM, or
  * -EBADMSG: somebody has no place. */

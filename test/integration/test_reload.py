@@ -280,6 +280,18 @@ def test_fewer_workers_than_live_retire_and_finish_what_they_serve(run_daemon, p
     daemon.wait(daemon.is_ready, "six again")
 
 
+def test_new_workers_without_a_free_place_come_when_old_ones_have_gone(run_daemon, port):
+    number = port()
+    many = dict(MIN_PROCS=20, MIN_CONNS=20, MAX_CONNS=20)
+    daemon = run_daemon(echo(number, MAX_PROCS=20, **many))
+    daemon.wait_service(lambda one: len(daemon.workers()) == 20, "20 workers")
+    before = serials(daemon)
+    reload(daemon, echo(number, MIN_PROCS=1, MAX_PROCS=2, MAX_SHUTDOWN=1, PARAMETER="OTHER=1"))
+    clients.echo(number)
+    daemon.wait_service(lambda one: serials(daemon) and not serials(daemon) & before, "new workers")
+    clients.echo(number)
+
+
 def test_a_service_that_is_off_in_the_file_closes_and_opens_again(run_daemon, port):
     number, other = port(), port()
     daemon = run_daemon(echo(number), echo(other, "other"))
