@@ -4,6 +4,7 @@
 #include "common/base.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define HEAD_BYTES 64
@@ -47,7 +48,13 @@ static struct ledger head_for(const struct ledger_need *needs, uint32_t services
 
 size_t ledger_bytes(const struct ledger_need *needs, uint32_t services)
 {
-	return head_for(needs, services).bytes;
+	uint64_t workers = 0, conns = 0;
+
+	for (uint32_t i = 0; i < services; i++) {
+		workers += needs[i].workers;
+		conns += needs[i].conns;
+	}
+	return MAX(workers, conns) > UINT32_MAX ? 0 : head_for(needs, services).bytes;
 }
 
 static struct ledger_region *regions(const struct ledger *ledger)
@@ -71,47 +78,108 @@ void ledger_format(void *memory, const struct ledger_need *needs, uint32_t servi
 	}
 }
 
-static bool is_sane(const struct ledger *head, size_t bytes, uint32_t services)
+/* --- checking --- */
+
+/* A ledger that somebody may be writing: its head and places as they were checked. */
+struct reading {
+	struct ledger head;
+	struct places places;
+	const char *memory;
+};
+
+/* Copies what is looked at more than once: the compiler must not read it again after the check. */
+static void copy_once(void *to, const void *from, size_t bytes)
 {
-	return head->version == LEDGER_VERSION && head->services == services &&
-		head->bytes == bytes && head->service_bytes <= RECORD_MOST &&
-		head->worker_bytes <= RECORD_MOST && head->conn_bytes <= RECORD_MOST &&
-		head->block_bytes <= RECORD_MOST &&
-		!(head->service_bytes % 8 | head->worker_bytes % 8 | head->conn_bytes % 8 |
-			head->block_bytes % 8) &&
+	memcpy(to, from, bytes);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static bool is_record_size(uint32_t bytes)
+{
+	return bytes && bytes <= RECORD_MOST && bytes % 8 == 0;
+}
+
+static bool is_sane(const struct ledger *head, size_t bytes)
+{
+	return head->version == LEDGER_VERSION && head->bytes == bytes &&
+		is_record_size(head->service_bytes) && is_record_size(head->worker_bytes) &&
+		is_record_size(head->conn_bytes) && is_record_size(head->block_bytes) &&
 		places_of(head).end == bytes;
 }
 
-static bool is_inside(const struct ledger *head, const struct ledger_region *r)
+static bool is_own(const struct ledger *head)
 {
-	return (uint64_t)r->first_worker + r->workers <= head->workers &&
-		(uint64_t)r->first_conn + r->conns <= head->conns;
+	return head->service_bytes == sizeof(struct ledger_service) &&
+		head->worker_bytes == sizeof(struct ledger_worker) &&
+		head->conn_bytes == sizeof(struct ledger_conn) &&
+		head->block_bytes == sizeof(struct ledger_block) && head->blocks == LEDGER_BLOCKS;
 }
 
-int ledger_check(const struct ledger *ledger, size_t bytes, uint32_t services)
+static int begin_reading(struct reading *r, const struct ledger *ledger, size_t bytes)
 {
-	if (bytes < HEAD_BYTES || !is_sane(ledger, bytes, services))
+	if (bytes < HEAD_BYTES)
+		return -EBADMSG;
+	copy_once(&r->head, ledger, sizeof(r->head));
+	r->memory = (const char *)ledger;
+	r->places = places_of(&r->head);
+	return is_sane(&r->head, bytes) ? 0 : -EBADMSG;
+}
+
+/* From the region of the service before (at first: nothing) to this one. False unless it begins where
+ * that one ends: regions that overlap would multiply what is in use whenever it is carried over. */
+static bool next_region(const struct reading *r, uint32_t service, struct ledger_region *io_region)
+{
+	uint32_t first_worker = io_region->first_worker + io_region->workers;
+	uint32_t first_conn = io_region->first_conn + io_region->conns;
+
+	copy_once(io_region, &regions((const struct ledger *)r->memory)[service], sizeof(*io_region));
+	return io_region->first_worker == first_worker && io_region->first_conn == first_conn &&
+		io_region->workers <= r->head.workers - first_worker &&
+		io_region->conns <= r->head.conns - first_conn;
+}
+
+/* A region that is not where it must be has nothing. */
+static struct ledger_region region_of(const struct reading *r, uint32_t service)
+{
+	struct ledger_region region = {0};
+
+	if (service >= r->head.services)
+		return region;
+	for (uint32_t i = 0; i <= service; i++)
+		if (!next_region(r, i, &region))
+			return (struct ledger_region){0};
+	return region;
+}
+
+static int check(const struct ledger *ledger, size_t bytes, uint32_t services, struct reading *ret_reading)
+{
+	struct ledger_region region = {0};
+	int bad = begin_reading(ret_reading, ledger, bytes);
+
+	if (bad || ret_reading->head.services != services)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < services; i++)
-		if (!is_inside(ledger, &regions(ledger)[i]))
+		if (!next_region(ret_reading, i, &region))
 			return -EBADMSG;
 	return 0;
 }
 
+int ledger_check(const struct ledger *ledger, size_t bytes, uint32_t services)
+{
+	struct reading r;
+
+	return check(ledger, bytes, services, &r);
+}
+
 int ledger_check_own(const struct ledger *ledger, size_t bytes, uint32_t services)
 {
-	int bad = ledger_check(ledger, bytes, services);
+	struct reading r;
+	int bad = check(ledger, bytes, services, &r);
 
-	if (bad)
-		return bad;
-	return ledger->service_bytes == sizeof(struct ledger_service) &&
-			ledger->worker_bytes == sizeof(struct ledger_worker) &&
-			ledger->conn_bytes == sizeof(struct ledger_conn) &&
-			ledger->block_bytes == sizeof(struct ledger_block) &&
-			ledger->blocks == LEDGER_BLOCKS ?
-		0 :
-		-EBADMSG;
+	return bad || is_own(&r.head) ? bad : -EBADMSG;
 }
+
+/* --- records --- */
 
 struct ledger_need ledger_has(const struct ledger *ledger, uint32_t service)
 {
@@ -140,36 +208,6 @@ struct ledger_conn *ledger_conns(struct ledger *ledger, uint32_t service)
 struct ledger_block *ledger_blocks(struct ledger *ledger)
 {
 	return (struct ledger_block *)((char *)ledger + places_of(ledger).blocks);
-}
-
-/* --- carrying over --- */
-
-/* A ledger that somebody may be writing: its head and places as they were checked. */
-struct reading {
-	struct ledger head;
-	struct places places;
-	const char *memory;
-};
-
-static int begin_reading(struct reading *r, const struct ledger *ledger, size_t bytes)
-{
-	if (bytes < HEAD_BYTES)
-		return -EBADMSG;
-	r->head = *ledger;
-	r->memory = (const char *)ledger;
-	r->places = places_of(&r->head);
-	return is_sane(&r->head, bytes, r->head.services) ? 0 : -EBADMSG;
-}
-
-/* A region that points outside has nothing. */
-static struct ledger_region region_of(const struct reading *r, uint32_t service)
-{
-	struct ledger_region region;
-
-	if (service >= r->head.services)
-		return (struct ledger_region){0};
-	region = regions((const struct ledger *)r->memory)[service];
-	return is_inside(&r->head, &region) ? region : (struct ledger_region){0};
 }
 
 static const char *worker_at(const struct reading *r, uint64_t index)
@@ -210,6 +248,59 @@ struct ledger_need ledger_in_use(const struct ledger *ledger, size_t bytes, uint
 			need.conns = i + 1;
 	return need;
 }
+
+/* --- reading what somebody else writes --- */
+
+struct ledger_need ledger_places(const struct ledger *ledger, size_t bytes, uint32_t service)
+{
+	struct ledger_region region;
+	struct reading r;
+
+	if (begin_reading(&r, ledger, bytes) || !is_own(&r.head))
+		return (struct ledger_need){0};
+	region = region_of(&r, service);
+	return (struct ledger_need){region.workers, region.conns};
+}
+
+uint64_t ledger_open_connections(const struct ledger *ledger, size_t bytes, uint32_t services)
+{
+	struct reading r;
+	uint64_t sum = 0;
+
+	if (check(ledger, bytes, services, &r) || !is_own(&r.head))
+		return 0;
+	for (uint32_t i = 0; i < r.head.workers; i++) {
+		struct ledger_worker w;
+
+		copy_once(&w, worker_at(&r, i), sizeof(w));
+		if (w.serial && w.given > w.done)
+			sum += MIN(w.given - w.done, (uint64_t)UINT32_MAX);
+	}
+	return sum;
+}
+
+int ledger_each_conn(const struct ledger *ledger, size_t bytes, uint32_t service,
+	void (*each)(void *user, const struct ledger_conn *conn), void *user)
+{
+	struct ledger_region region;
+	struct reading r;
+	int bad = begin_reading(&r, ledger, bytes);
+
+	if (bad)
+		return bad;
+	region = region_of(&r, service);
+	for (uint32_t i = 0; i < region.conns; i++) {
+		struct ledger_conn conn = {0};
+
+		copy_once(&conn, conn_at(&r, (uint64_t)region.first_conn + i),
+			MIN(r.head.conn_bytes, sizeof(conn)));
+		if (conn.phase != LEDGER_FREE)
+			each(user, &conn);
+	}
+	return 0;
+}
+
+/* --- carrying over --- */
 
 static void carry_records(char *to, uint32_t to_bytes, uint32_t to_count, const char *from,
 	uint32_t from_bytes, uint32_t from_count)

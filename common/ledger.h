@@ -104,7 +104,8 @@ struct ledger_need {
 	uint32_t workers, conns;
 };
 
-/* Sizes and makes the tables in zeroed memory, for services with these needs. */
+/* Sizes (0: too large to be numbered) and makes the tables in zeroed memory, for services with these
+ * needs. */
 size_t ledger_bytes(const struct ledger_need *needs, uint32_t services);
 void ledger_format(void *memory, const struct ledger_need *needs, uint32_t services);
 
@@ -119,6 +120,18 @@ struct ledger_worker *ledger_workers(struct ledger *ledger, uint32_t service); /
 struct ledger_conn *ledger_conns(struct ledger *ledger, uint32_t service);
 
 struct ledger_block *ledger_blocks(struct ledger *ledger); /* LEDGER_BLOCKS of them */
+
+/* For whoever reads what somebody else writes: each looks at head and region once, and believes nothing. */
+
+/* The places of a service; none in a ledger that is not whole, or of another build's records. */
+struct ledger_need ledger_places(const struct ledger *ledger, size_t bytes, uint32_t service);
+
+/* Connections that workers have: given and not done. 0 where ledger_check_own would refuse it. */
+uint64_t ledger_open_connections(const struct ledger *ledger, size_t bytes, uint32_t services);
+
+/* Calls each with a copy of every record in use of a service. 0, or -EBADMSG: it is not whole. */
+int ledger_each_conn(const struct ledger *ledger, size_t bytes, uint32_t service,
+	void (*each)(void *user, const struct ledger_conn *conn), void *user);
 
 /* How much of a service's records is in use: the highest used index and one, of any build's ledger. */
 struct ledger_need ledger_in_use(const struct ledger *ledger, size_t bytes, uint32_t service);

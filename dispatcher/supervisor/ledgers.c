@@ -32,7 +32,7 @@ static void *map(int fd, int protection, size_t *ret_bytes)
 int ledgers_make(const struct ledger_need *needs, uint32_t services)
 {
 	size_t bytes = ledger_bytes(needs, services);
-	OWNS_FD int fd = page_memory("ledger", bytes);
+	OWNS_FD int fd = bytes ? page_memory("ledger", bytes) : -EOVERFLOW;
 	void *memory;
 
 	if (fd < 0)
@@ -53,9 +53,7 @@ struct ledger_need ledgers_has(int fd, uint32_t service)
 
 	if (!memory)
 		return has;
-	if (bytes >= sizeof(*memory) && service < memory->services &&
-		!ledger_check_own(memory, bytes, memory->services))
-		has = ledger_has(memory, service);
+	has = ledger_places(memory, bytes, service);
 	munmap(memory, bytes);
 	return has;
 }

@@ -39,23 +39,6 @@ struct manager {
 
 /* --- facts --- */
 
-static uint64_t connections_in(struct ledger *ledger, size_t bytes, uint32_t services)
-{
-	uint64_t sum = 0;
-
-	if (ledger_check_own(ledger, bytes, services))
-		return 0;
-	for (uint32_t i = 0; i < services; i++) {
-		const struct ledger_worker *w = ledger_workers(ledger, i);
-		uint32_t count = ledger_has(ledger, i).workers;
-
-		for (uint32_t k = 0; k < count; k++)
-			if (w[k].serial && w[k].given > w[k].done)
-				sum += MIN(w[k].given - w[k].done, (uint64_t)UINT32_MAX);
-	}
-	return sum;
-}
-
 static uint64_t count_connections(const struct sv *sv)
 {
 	struct stat st;
@@ -67,7 +50,8 @@ static uint64_t count_connections(const struct sv *sv)
 	memory = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, sv->ledger_fd, 0);
 	if (memory == MAP_FAILED)
 		return 0;
-	count = connections_in(memory, (size_t)st.st_size, services_count(sv->services));
+	count = ledger_open_connections(
+		memory, (size_t)st.st_size, services_count(sv->services));
 	munmap(memory, (size_t)st.st_size);
 	return count;
 }

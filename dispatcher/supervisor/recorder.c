@@ -85,34 +85,35 @@ static void print_conn(const struct ledger_conn *c, uint64_t now_ms, FILE *out)
 		c->listener, now_ms - c->accepted_ms);
 }
 
-static void print_conns(const struct recorder *r, const struct ledger *ledger, FILE *out)
-{
-	const struct ledger_conn *conns = ledger_conns((struct ledger *)ledger, r->service);
-	uint32_t slots = ledger_has(ledger, r->service).conns;
-	uint64_t now_ms = clock_mono_ms();
-	uint32_t count = 0;
+struct conns_told {
+	const struct recorder *r;
+	FILE *out;
+	uint64_t now_ms;
+	uint32_t count;
+};
 
-	fprintf(out, "\nconnections\n");
-	for (uint32_t i = 0; i < slots; i++) {
-		if (conns[i].phase == LEDGER_FREE || conns[i].worker != r->slot)
-			continue;
-		if (count++ < CONNS_TOLD)
-			print_conn(&conns[i], now_ms, out);
-	}
-	fprintf(out, "  %u in all\n", count);
+static void on_conn(void *user, const struct ledger_conn *conn)
+{
+	struct conns_told *told = user;
+
+	if (conn->worker == told->r->slot && told->count++ < CONNS_TOLD)
+		print_conn(conn, told->now_ms, told->out);
 }
 
 static void print_ledger(const struct recorder *r, FILE *out)
 {
+	struct conns_told told = {.r = r, .out = out, .now_ms = clock_mono_ms()};
 	struct stat st;
 	void *ledger;
 
-	if (fstat(RECORDER_LEDGER, &st) < 0 || st.st_size < (off_t)sizeof(struct ledger))
+	if (fstat(RECORDER_LEDGER, &st) < 0 || st.st_size <= 0)
 		return;
 	ledger = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, RECORDER_LEDGER, 0);
-	if (ledger != MAP_FAILED && r->service < ((struct ledger *)ledger)->services &&
-		!ledger_check_own(ledger, (size_t)st.st_size, ((struct ledger *)ledger)->services))
-		print_conns(r, ledger, out);
+	if (ledger == MAP_FAILED)
+		return;
+	fprintf(out, "\nconnections\n");
+	ledger_each_conn(ledger, (size_t)st.st_size, r->service, on_conn, &told);
+	fprintf(out, "  %u in all\n", told.count);
 }
 
 static void print_tail(FILE *out)

@@ -90,68 +90,6 @@ static void other_sizes_or_another_version_are_refused(void **state)
 	free(m.ledger);
 }
 
-static struct ledger_region *region(struct made *m, uint32_t service)
-{
-	return (struct ledger_region *)((char *)m->ledger + 64) + service;
-}
-
-static void a_region_outside_the_tables_is_refused_and_has_nothing(void **state)
-{
-	struct made m = two(), to = two();
-
-	ledger_workers(m.ledger, 1)[0].serial = 1;
-	region(&m, 1)->first_worker = 5;
-	assert_int_equal(check(&m, 2), -EBADMSG);
-	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 1).workers, 0);
-	assert_int_equal(carry(&to, &m, (uint32_t[]){0, 1}), 0);
-	assert_int_equal(ledger_workers(to.ledger, 1)[0].serial, 0);
-	region(&m, 1)->first_worker = UINT32_MAX;
-	assert_int_equal(carry(&to, &m, (uint32_t[]){0, 1}), 0);
-	free(m.ledger);
-	free(to.ledger);
-}
-
-static void the_largest_tables_have_a_size(void **state)
-{
-	struct ledger_need need = {1u << 20, INT32_MAX};
-
-	assert_true(ledger_bytes(&need, 1) > (uint64_t)INT32_MAX * sizeof(struct ledger_conn));
-}
-
-static void what_is_in_use_reaches_to_the_highest_slot(void **state)
-{
-	struct made m = two();
-	struct ledger_need need = ledger_in_use(m.ledger, m.bytes, 1);
-
-	assert_int_equal(need.workers, 0);
-	assert_int_equal(need.conns, 0);
-	ledger_workers(m.ledger, 1)[0].serial = 9;
-	ledger_conns(m.ledger, 1)[59].phase = LEDGER_OPEN;
-	ledger_conns(m.ledger, 0)[3].phase = LEDGER_OPEN;
-	need = ledger_in_use(m.ledger, m.bytes, 1);
-	assert_int_equal(need.workers, 1);
-	assert_int_equal(need.conns, 60);
-	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 0).conns, 4);
-	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 7).conns, 0);
-	free(m.ledger);
-}
-
-static void a_new_service_begins_with_nothing(void **state)
-{
-	struct made from = two(), to = two();
-
-	ledger_service(from.ledger, 1)->accepted = 7;
-	from.ledger->next_seq = 99;
-	assert_int_equal(carry(&to, &from, (uint32_t[]){1, LEDGER_NONE}), 0);
-	assert_int_equal(ledger_service(to.ledger, 0)->accepted, 7);
-	assert_int_equal(ledger_service(to.ledger, 1)->accepted, 0);
-	assert_int_equal(to.ledger->next_seq, 99);
-	free(from.ledger);
-	free(to.ledger);
-}
-
-/* --- ledgers of another build --- */
-
 /* The same contents with records that are longer (or shorter) by so many bytes. */
 static struct made rebuilt(const struct made *m, int more)
 {
@@ -186,6 +124,184 @@ static struct made rebuilt(const struct made *m, int more)
 	}
 	return o;
 }
+
+static struct ledger_region *region(struct made *m, uint32_t service)
+{
+	return (struct ledger_region *)((char *)m->ledger + 64) + service;
+}
+
+static void a_region_outside_the_tables_is_refused_and_has_nothing(void **state)
+{
+	struct made m = two(), to = two();
+
+	ledger_workers(m.ledger, 1)[0].serial = 1;
+	region(&m, 1)->first_worker = 5;
+	assert_int_equal(check(&m, 2), -EBADMSG);
+	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 1).workers, 0);
+	assert_int_equal(carry(&to, &m, (uint32_t[]){0, 1}), 0);
+	assert_int_equal(ledger_workers(to.ledger, 1)[0].serial, 0);
+	region(&m, 1)->first_worker = UINT32_MAX;
+	assert_int_equal(carry(&to, &m, (uint32_t[]){0, 1}), 0);
+	free(m.ledger);
+	free(to.ledger);
+}
+
+/* Carried over each time at the size of all, they would grow without end. */
+static void regions_that_overlap_are_refused_and_have_nothing(void **state)
+{
+	struct made m = two();
+
+	ledger_workers(m.ledger, 0)[0].serial = 1;
+	region(&m, 1)->first_worker = 0;
+	assert_int_equal(check(&m, 2), -EBADMSG);
+	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 1).workers, 0);
+	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 0).workers, 1);
+	region(&m, 0)->workers = 0;
+	assert_int_equal(check(&m, 2), 0);
+	region(&m, 1)->first_conn = 39;
+	assert_int_equal(check(&m, 2), -EBADMSG);
+	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 1).workers, 0);
+	free(m.ledger);
+}
+
+static void a_region_whose_end_wraps_around_is_refused(void **state)
+{
+	struct made m = two();
+
+	region(&m, 0)->workers = UINT32_MAX;
+	region(&m, 1)->first_worker = UINT32_MAX;
+	assert_int_equal(check(&m, 2), -EBADMSG);
+	region(&m, 0)->workers = 4;
+	region(&m, 1)->first_worker = 4;
+	region(&m, 1)->workers = UINT32_MAX - 3;
+	assert_int_equal(check(&m, 2), -EBADMSG);
+	free(m.ledger);
+}
+
+/* Any number of them would have a place. */
+static void records_of_no_size_are_refused(void **state)
+{
+	struct made m = two();
+
+	m.bytes = m.ledger->bytes -= 10 * sizeof(struct ledger_worker);
+	m.ledger->worker_bytes = 0;
+	region(&m, 1)->workers = 100000;
+	m.ledger->workers = 100004;
+	assert_int_equal(check(&m, 2), -EBADMSG);
+	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 1).workers, 0);
+	free(m.ledger);
+}
+
+static void tables_that_nobody_could_number_have_no_size(void **state)
+{
+	const struct ledger_need workers[] = {{UINT32_MAX, 1}, {1, 1}}, conns[] = {{1, 1}, {1, UINT32_MAX}};
+
+	assert_int_equal(ledger_bytes(workers, 2), 0);
+	assert_int_equal(ledger_bytes(conns, 2), 0);
+	assert_true(ledger_bytes(workers, 1) > 0);
+}
+
+static void the_largest_tables_have_a_size(void **state)
+{
+	struct ledger_need need = {1u << 20, INT32_MAX};
+
+	assert_true(ledger_bytes(&need, 1) > (uint64_t)INT32_MAX * sizeof(struct ledger_conn));
+}
+
+static void what_is_in_use_reaches_to_the_highest_slot(void **state)
+{
+	struct made m = two();
+	struct ledger_need need = ledger_in_use(m.ledger, m.bytes, 1);
+
+	assert_int_equal(need.workers, 0);
+	assert_int_equal(need.conns, 0);
+	ledger_workers(m.ledger, 1)[0].serial = 9;
+	ledger_conns(m.ledger, 1)[59].phase = LEDGER_OPEN;
+	ledger_conns(m.ledger, 0)[3].phase = LEDGER_OPEN;
+	need = ledger_in_use(m.ledger, m.bytes, 1);
+	assert_int_equal(need.workers, 1);
+	assert_int_equal(need.conns, 60);
+	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 0).conns, 4);
+	assert_int_equal(ledger_in_use(m.ledger, m.bytes, 7).conns, 0);
+	free(m.ledger);
+}
+
+static void connections_are_open_that_were_given_and_are_not_done(void **state)
+{
+	struct made m = two();
+
+	ledger_workers(m.ledger, 0)[1] = (struct ledger_worker){.serial = 1, .given = 5, .done = 2};
+	ledger_workers(m.ledger, 0)[2] = (struct ledger_worker){.serial = 0, .given = 9};
+	ledger_workers(m.ledger, 1)[5] = (struct ledger_worker){.serial = 2, .given = 4};
+	ledger_workers(m.ledger, 1)[0] = (struct ledger_worker){.serial = 3, .given = 1, .done = 2};
+	assert_int_equal(ledger_open_connections(m.ledger, m.bytes, 2), 7);
+	assert_int_equal(ledger_open_connections(m.ledger, m.bytes, 1), 0);
+	assert_int_equal(ledger_open_connections(m.ledger, 10, 2), 0);
+	region(&m, 1)->first_worker = UINT32_MAX;
+	assert_int_equal(ledger_open_connections(m.ledger, m.bytes, 2), 0);
+	free(m.ledger);
+}
+
+static void add_seq(void *user, const struct ledger_conn *conn)
+{
+	*(uint64_t *)user += conn->seq;
+}
+
+static uint64_t seqs_of(struct made *m, uint32_t service)
+{
+	uint64_t sum = 0;
+
+	assert_int_equal(ledger_each_conn(m->ledger, m->bytes, service, add_seq, &sum), 0);
+	return sum;
+}
+
+static void each_connection_of_a_service_is_read_and_no_other(void **state)
+{
+	struct made m = two(), longer;
+
+	ledger_conns(m.ledger, 0)[39] = (struct ledger_conn){.phase = LEDGER_OPEN, .seq = 1000};
+	ledger_conns(m.ledger, 1)[0] = (struct ledger_conn){.phase = LEDGER_OPEN, .seq = 1};
+	ledger_conns(m.ledger, 1)[7] = (struct ledger_conn){.phase = LEDGER_FREE, .seq = 10};
+	ledger_conns(m.ledger, 1)[59] = (struct ledger_conn){.phase = LEDGER_OPEN, .seq = 100};
+	assert_int_equal(seqs_of(&m, 1), 101);
+	assert_int_equal(seqs_of(&m, 2), 0);
+	longer = rebuilt(&m, 16);
+	assert_int_equal(seqs_of(&longer, 1), 101);
+	region(&m, 1)->first_conn = UINT32_MAX;
+	assert_int_equal(seqs_of(&m, 1), 0);
+	assert_int_equal(ledger_each_conn(m.ledger, 10, 1, add_seq, NULL), -EBADMSG);
+	free(m.ledger);
+	free(longer.ledger);
+}
+
+static void places_are_told_of_what_is_whole_and_ours(void **state)
+{
+	struct made m = two(), longer = rebuilt(&m, 16);
+
+	assert_int_equal(ledger_places(m.ledger, m.bytes, 1).conns, 60);
+	assert_int_equal(ledger_places(m.ledger, m.bytes, 1).workers, 6);
+	assert_int_equal(ledger_places(m.ledger, m.bytes, 2).conns, 0);
+	assert_int_equal(ledger_places(m.ledger, 10, 1).conns, 0);
+	assert_int_equal(ledger_places(longer.ledger, longer.bytes, 1).conns, 0);
+	free(m.ledger);
+	free(longer.ledger);
+}
+
+static void a_new_service_begins_with_nothing(void **state)
+{
+	struct made from = two(), to = two();
+
+	ledger_service(from.ledger, 1)->accepted = 7;
+	from.ledger->next_seq = 99;
+	assert_int_equal(carry(&to, &from, (uint32_t[]){1, LEDGER_NONE}), 0);
+	assert_int_equal(ledger_service(to.ledger, 0)->accepted, 7);
+	assert_int_equal(ledger_service(to.ledger, 1)->accepted, 0);
+	assert_int_equal(to.ledger->next_seq, 99);
+	free(from.ledger);
+	free(to.ledger);
+}
+
+/* --- ledgers of another build --- */
 
 /* The last bytes of a worker's record, whatever stands there in this build. */
 static uint64_t *last_of(struct ledger_worker *w)
@@ -360,8 +476,15 @@ int main(void)
 		cmocka_unit_test(tables_are_aligned_for_their_numbers),
 		cmocka_unit_test(other_sizes_or_another_version_are_refused),
 		cmocka_unit_test(a_region_outside_the_tables_is_refused_and_has_nothing),
+		cmocka_unit_test(regions_that_overlap_are_refused_and_have_nothing),
+		cmocka_unit_test(a_region_whose_end_wraps_around_is_refused),
+		cmocka_unit_test(records_of_no_size_are_refused),
+		cmocka_unit_test(tables_that_nobody_could_number_have_no_size),
 		cmocka_unit_test(the_largest_tables_have_a_size),
 		cmocka_unit_test(what_is_in_use_reaches_to_the_highest_slot),
+		cmocka_unit_test(connections_are_open_that_were_given_and_are_not_done),
+		cmocka_unit_test(each_connection_of_a_service_is_read_and_no_other),
+		cmocka_unit_test(places_are_told_of_what_is_whole_and_ours),
 		cmocka_unit_test(a_new_service_begins_with_nothing),
 		cmocka_unit_test(longer_records_are_cut_and_shorter_ones_filled_with_nothing),
 		cmocka_unit_test(everything_in_use_survives_there_and_back),
