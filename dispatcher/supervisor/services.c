@@ -484,7 +484,9 @@ void services_announce_one(struct services *all, uint32_t service)
 
 void services_reopen_logs(struct services *all)
 {
-	all->reopened_ms = clock_mono_ms();
+	uint64_t now_ms = clock_mono_ms();
+
+	all->reopened_ms = MAX(now_ms, all->reopened_ms + 1); /* each time is another */
 	for (uint32_t i = 0; i < all->count; i++)
 		service_announce(all->services[i]);
 }
