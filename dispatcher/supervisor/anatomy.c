@@ -18,7 +18,7 @@
 #define MAPS 512
 #define STACK_WORDS 1024
 #define FRAMES 24
-#define HOLD_MS 20
+#define HOLD_MS 200
 #define DESCRIPTORS 256
 
 struct map {
