@@ -52,6 +52,7 @@ static int tear_down(void **state)
 {
 	free(uplink.services[0].slots);
 	free(uplink.services);
+	free(uplink.rounds);
 	return 0;
 }
 
