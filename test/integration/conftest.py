@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -50,23 +51,25 @@ def directory(stage):
     return stage.fresh_directory()
 
 
-_next_port = 20000 + os.getpid() % 1000 * 10
+# Tests that run beside each other (pytest-xdist calls them gw0, gw1, ...) have ports of their own.
+PORTS = 2000
+_first_port = 20000 + PORTS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 6)
+_next_port = os.getpid() * 10 % PORTS
 
 
 @pytest.fixture
 def port():
     """port(): a TCP port that is free, outside of the range of ephemeral ports."""
-    import socket
 
     def free():
         global _next_port
         while True:
-            _next_port = 20000 + (_next_port + 1) % 12000
+            _next_port = (_next_port + 1) % PORTS
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    probe.bind(("0.0.0.0", _next_port))
-                    return _next_port
+                    probe.bind(("0.0.0.0", _first_port + _next_port))
+                    return _first_port + _next_port
                 except OSError:
                     continue
 

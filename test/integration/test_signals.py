@@ -13,9 +13,10 @@ from harness.processes import wait_until
 pytestmark = pytest.mark.sanitized
 
 
-def positions(daemon, *events):
-    """Where in the log these events stand."""
-    return [at for at, line in enumerate(daemon.log().splitlines()) if line.split(" ")[2] in events]
+def positions(daemon, event, key=""):
+    """Where in the log this event of whom key names stands."""
+    return [at for at, line in enumerate(daemon.log().splitlines())
+            if line.split(" ")[2] == event and key in line]
 
 
 @pytest.fixture
@@ -38,7 +39,9 @@ def test_int_ends_everything_now_and_tells_of_every_worker_before_its_service(da
                 pass
     assert len(daemon.events("worker.exit")) == 4
     assert len(daemon.events("service.closed")) == 2
-    assert max(positions(daemon, "worker.exit")) < min(positions(daemon, "service.closed")), daemon.tail()
+    for name in ("one", "two"):
+        exits = positions(daemon, "worker.exit", f"worker={name}/")
+        assert max(exits) < min(positions(daemon, "service.closed", f"service={name}")), daemon.tail()
     assert not daemon.events("worker.signal", "reason=drain-timeout")
     assert len(daemon.events("worker.exit", "reason=closed")) == 4
 

@@ -267,7 +267,7 @@ def score(pid):
 
 def scores_written(trace):
     """What each process wrote as its score, by pid, as strace saw it; also where the kernel refused."""
-    line = re.compile(r'^(\d+) write\(\d+</proc/\d+/oom_score_adj>, "(-?\d+)"')
+    line = re.compile(r'^(\d+) +write\(\d+</proc/\d+/oom_score_adj>, "(-?\d+)"')
     return {int(pid): int(value)
             for pid, value in (found.groups() for found in map(line.match, trace.splitlines()) if found)}
 
