@@ -68,7 +68,8 @@ static bool send_slot(struct uplink *u, uint32_t service, uint32_t slot)
 
 	for (unsigned bit = 0; bit < SLOT_BITS; bit++) {
 		struct link_record r = {.type = (uint16_t)slot_types[bit],
-			.service = service, .slot = slot, .serial = o->serial, .number = o->signal};
+			.service = service, .slot = slot, .serial = o->serial,
+			.number = bit == SLOT_RECORD ? o->record_signal : o->signal};
 
 		if (!(o->pending & BIT(bit)))
 			continue;
@@ -324,7 +325,7 @@ void uplink_record(struct uplink *u, uint32_t service, uint32_t slot, uint32_t s
 	struct uplink_order *o = order_of(u, service, slot);
 
 	o->serial = serial;
-	o->signal = (uint32_t)number;
+	o->record_signal = (uint32_t)number;
 	o->why = why;
 	order(u, o, SLOT_RECORD);
 }

@@ -18,6 +18,7 @@ struct uplink_order {
 	uint32_t pending; /* bits, private */
 	uint32_t serial;
 	uint32_t signal;
+	uint32_t record_signal; /* of LINK_RECORD: a TERM that still waits must not become a KILL */
 	const char *why; /* of LINK_RECORD: a constant */
 	const struct link_target *targets; /* borrowed until the theft is over */
 	uint32_t target_count;

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <sys/resource.h>
 
 struct heard {
@@ -79,10 +80,57 @@ static void a_record_waits_in_the_channel_until_its_descriptors_have_a_place(voi
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+/* Fills the channel, so that what is ordered has to wait; then reads on until the orders come. */
+static void a_signal_that_waits_keeps_its_number_when_a_record_is_ordered(void **state)
+{
+	struct link_record r;
+	struct heard heard = {0};
+	struct uplink u;
+	uv_loop_t loop;
+	int ends[2], fds[CHAN_MAX_FDS], term = 0, abort = 0;
+	unsigned count = 0;
+
+	assert_int_equal(dup2(STDERR_FILENO, LINK_FD), LINK_FD); /* chan_pair shall not take it */
+	assert_int_equal(chan_pair(ends), 0);
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(dup2(ends[1], LINK_FD), LINK_FD);
+	close(ends[1]);
+	assert_int_equal(uplink_init(&u, &loop, &ops, &heard), 0);
+	assert_int_equal(uplink_size(&u, 1), 0);
+	assert_int_equal(uplink_slots(&u, 0, 1), 0);
+	r = (struct link_record){.type = LINK_PONG};
+	while (!link_send(LINK_FD, &r, NULL, 0))
+		;
+	uplink_signal(&u, 0, 0, 7, SIGTERM);
+	uplink_record(&u, 0, 0, 7, SIGABRT, "because");
+	assert_true(u.dirty);
+	while (!term || !abort) {
+		while (!link_recv(ends[0], &r, fds, &count)) {
+			if (r.type == LINK_SIGNAL)
+				term = (int)r.number;
+			if (r.type == LINK_RECORD)
+				abort = (int)r.number;
+		}
+		if (!term || !abort)
+			uv_run(&loop, UV_RUN_ONCE);
+	}
+	assert_int_equal(term, SIGTERM);
+	assert_int_equal(abort, SIGABRT);
+	free(u.services[0].slots);
+	free(u.services);
+	free(u.rounds);
+	uv_walk(&loop, close_handle, NULL);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	close(ends[0]);
+	close(LINK_FD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_record_waits_in_the_channel_until_its_descriptors_have_a_place),
+		cmocka_unit_test(a_signal_that_waits_keeps_its_number_when_a_record_is_ordered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
