@@ -231,7 +231,7 @@ int baton_prepare(struct baton *b, const struct settings *settings, int settings
 {
 	int bad;
 
-	if (b->phase != BATON_STEADY || b->stopping)
+	if (!baton_is_steady(b))
 		return -EBUSY;
 	bad = start_bearer(b, settings, &b->next, &b->next_link);
 	if (bad)
@@ -416,7 +416,7 @@ static void on_limit(void *user)
 
 	if (b->holder && (b->stopping || b->phase == BATON_SWITCHES))
 		bearer_signal(b->holder, SIGKILL);
-	else if (b->phase == BATON_SWITCHES)
+	else if (b->phase == BATON_SWITCHES && !b->stopping)
 		change(b);
 	else if (b->phase == BATON_PREPARES)
 		next_failed(b, "the new acceptor did not get ready within 5 s");
@@ -428,7 +428,10 @@ void baton_stop(struct baton *b, void (*stopped)(void *user), void *user)
 	b->stopped = stopped;
 	b->stopped_user = user;
 	timer_stop(b->again);
-	forget_next(b);
+	if (b->phase == BATON_PREPARES || b->phase == BATON_PREPARED)
+		next_failed(b, "every acceptor ends");
+	else
+		forget_next(b);
 	bearer_signal(b->holder, SIGTERM);
 	timer_in(b->limit, STOP_LIMIT_MS);
 	look_whether_all_have_gone(b);
@@ -439,7 +442,10 @@ static void start_after_all(void *user)
 	struct baton *b = user;
 
 	b->stopping = false;
-	baton_start(b);
+	if (b->phase == BATON_SWITCHES)
+		change(b); /* which the end of all had interrupted */
+	else
+		baton_start(b);
 }
 
 void baton_go_on(struct baton *b)
@@ -453,7 +459,7 @@ void baton_go_on(struct baton *b)
 
 bool baton_is_steady(const struct baton *b)
 {
-	return b->phase == BATON_STEADY && !b->stopping;
+	return b->phase == BATON_STEADY && !b->stopping && !b->done;
 }
 
 void baton_save(const struct baton *b, json_t *root)

@@ -45,7 +45,8 @@ void baton_start(struct baton *b);
 
 /* Starts a second, passive acceptor that reads these settings (borrowed until prepared is called) and
  * says that it is fit. error is NULL then, else a text: nothing has changed. 0; -EBUSY: another is being
- * prepared or switched to, or everything ends; or -errno. Is not called when the answer is not 0. */
+ * prepared or switched to, or does not accept yet, or everything ends; or -errno. Is not called when the
+ * answer is not 0. */
 typedef void baton_prepared_fn(void *user, const char *error);
 int baton_prepare(struct baton *b, const struct settings *settings, int settings_fd,
 	baton_prepared_fn *prepared, void *user);
@@ -59,7 +60,8 @@ int baton_switch(struct baton *b, void (*swap)(void *user), void (*done)(void *u
 /* In swap: what every acceptor is given from now on. */
 struct baton_world *baton_world(struct baton *b);
 
-/* Ends the acceptor (TERM, 1 s later KILL) and starts none any more; calls when none is left. */
+/* Ends the acceptor (TERM, 1 s later KILL) and starts none any more; calls when none is left. Who has one
+ * prepared is told that this failed; a switch that has begun is completed if baton_go_on follows. */
 void baton_stop(struct baton *b, void (*stopped)(void *user), void *user);
 void baton_go_on(struct baton *b); /* after all: starts one again, once none is left */
 bool baton_is_steady(const struct baton *b); /* none is being replaced */

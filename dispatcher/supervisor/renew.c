@@ -26,8 +26,13 @@ static void on_prepared(void *user, const char *error)
 
 void sv_renew(struct sv *sv, const struct link_record *order)
 {
-	int bad = baton_prepare(sv->baton, sv->config.settings, sv->config.fd, on_prepared, sv);
+	int bad;
 
+	if (sv->upgrade) { /* it ends every acceptor, ours too */
+		ops_end(sv->ops, order->id, 1, "an upgrade is under way: try again");
+		return;
+	}
+	bad = baton_prepare(sv->baton, sv->config.settings, sv->config.fd, on_prepared, sv);
 	if (!bad)
 		sv->renewal = order->id;
 	else if (bad == -EBUSY)

@@ -184,6 +184,44 @@ static void only_one_is_prepared_at_a_time(void **state)
 	rig_stop(&rig);
 }
 
+static void another_is_not_prepared_before_the_last_one_accepts(void **state)
+{
+	begin();
+	renew();
+	say_prepared();
+	assert_true(testing_is_dead(present.pid));
+	close(present.link);
+	expect_everything(2);
+	rig_order(&rig, (struct link_record){.type = LINK_RENEW, .id = 1 + ID});
+	expect_result_of(1 + ID, 1, "already");
+	rig_order(&rig, (struct link_record){.type = LINK_UP});
+	expect_result(0, "a new acceptor accepts");
+	rig_stop(&rig);
+}
+
+static void none_is_prepared_while_an_upgrade_is_under_way(void **state)
+{
+	begin();
+	rig_order(&rig, (struct link_record){.type = LINK_UPGRADE, .id = 1 + ID}); /* its probe waits */
+	rig_order(&rig, (struct link_record){.type = LINK_RENEW, .id = ID});
+	expect_result(1, "an upgrade is under way");
+	rig_stop(&rig);
+}
+
+static void one_that_is_prepared_when_everything_ends_is_said_to_have_failed(void **state)
+{
+	pid_t prepared;
+
+	begin();
+	renew();
+	prepared = rig.acceptor;
+	be_present_again();
+	rig_order(&rig, (struct link_record){.type = LINK_SHUTDOWN, .number = 1});
+	expect_result(1, "every acceptor ends");
+	assert_int_equal(rig_end(&rig), 0);
+	assert_true(testing_is_dead(prepared));
+}
+
 /* A stopped process is not ended by TERM: the switch takes its second. */
 static void one_that_dies_during_the_switch_is_replaced_as_any_other(void **state)
 {
@@ -227,9 +265,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(one_that_says_nothing_is_given_up_after_five_seconds),
 		cmocka_unit_test(one_that_talks_nonsense_is_given_up),
 		cmocka_unit_test(only_one_is_prepared_at_a_time),
+		cmocka_unit_test(another_is_not_prepared_before_the_last_one_accepts),
+		cmocka_unit_test(none_is_prepared_while_an_upgrade_is_under_way),
+		cmocka_unit_test(one_that_is_prepared_when_everything_ends_is_said_to_have_failed),
 		cmocka_unit_test(one_that_dies_during_the_switch_is_replaced_as_any_other),
 		cmocka_unit_test(a_present_one_that_dies_meanwhile_is_replaced_at_once),
 	};
 
+	if (argc > 1 && strcmp(argv[1], "--role=probe") == 0)
+		return pause(); /* until it is killed */
 	return status >= 0 ? status : cmocka_run_group_tests(tests, NULL, NULL);
 }
