@@ -43,7 +43,7 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 	[EV_TAKEN_OVER] = {"takeover.done", LOG_LEVEL_NOTICE, "listeners",
 		"The listeners of a dispatcher whose supervisor was killed were taken over."},
 	[EV_TAKEOVER_FAILED] = {"takeover.failed", LOG_LEVEL_ERROR, "why",
-		"The listeners of a dispatcher whose supervisor was killed were not taken over."},
+		"The listeners of a dispatcher whose supervisor was killed were not taken over, or its acceptor not retired."},
 	[EV_LOGGER_EXIT] = {"logger.exit", LOG_LEVEL_ERROR, "pid status",
 		"The logger ended unasked; another is started."},
 	[EV_LISTENER_ADOPTED] = {"listener.adopted", LOG_LEVEL_INFO, "listener from",

@@ -166,14 +166,19 @@ int former_take_consume(const struct former_world *world, int connection, struct
 	return 0;
 }
 
-void former_done(struct former *f)
+/* The heir says nothing any more: whatever there is to be read is its end. */
+bool former_holds(const struct former *f)
+{
+	struct pollfd p = {.fd = f ? f->channel : -1, .events = POLLIN};
+
+	return f && poll(&p, 1, 0) == 0;
+}
+
+int former_done(struct former *f)
 {
 	struct heir_record r = {.type = HEIR_DONE};
 
-	if (!f || f->channel < 0)
-		return;
-	chan_send(f->channel, &r, sizeof(r), NULL, 0);
-	base_close(&f->channel);
+	return chan_send(f->channel, &r, sizeof(r), NULL, 0);
 }
 
 struct former *former_free(struct former *f)

@@ -3,6 +3,8 @@
 #ifndef SUPERVISOR_FORMER_H
 #define SUPERVISOR_FORMER_H
 
+#include <stdbool.h>
+
 struct adopted;
 struct children;
 struct former;
@@ -20,7 +22,9 @@ struct former_world {
 int former_take_consume(const struct former_world *world, int connection, struct adopted *adopted,
 	struct former **ret_former);
 
-void former_done(struct former *f); /* our acceptor accepts: it may retire; NULL is fine */
+/* False: the lease has ended, and the former acceptor accepts again. NULL is fine. */
+bool former_holds(const struct former *f);
+int former_done(struct former *f); /* our acceptor accepts: it may retire; 0 or as chan_send */
 struct former *former_free(struct former *f); /* told nothing, it goes on as before */
 
 #endif

@@ -138,8 +138,8 @@ static int connect_patiently(int fd, const struct sockaddr_un *sa)
 }
 
 /* Only who is known to be gone may lose the path: a former acceptor that nobody finds any more would
- * keep its ports for ever. 0, RUNDIR_BUSY or -errno. */
-static int connect_former(struct rundir *r)
+ * keep its ports for ever. */
+int rundir_find_former(struct rundir *r)
 {
 	OWNS_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -170,7 +170,7 @@ static int open_control(struct rundir *r, const struct access *access, const cha
 	bool inside = strncmp(r->control_path, dir, strlen(dir)) == 0 &&
 		r->control_path[strlen(dir)] == '/';
 	enum unixsock_former former = inside ? UNIXSOCK_OURS : UNIXSOCK_DEAD;
-	int answer = inside ? connect_former(r) : 0;
+	int answer = inside ? rundir_find_former(r) : 0;
 
 	if (answer)
 		return answer;

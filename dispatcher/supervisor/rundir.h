@@ -30,6 +30,9 @@ int rundir_open(struct rundir *r, const struct settings *s, pid_t *ret_holder,
 /* Over an exec, and back. */
 void rundir_save(const struct rundir *r, json_t *root);
 void rundir_restore(struct rundir *r, const struct settings *s, json_t *root);
+/* Connects to a former once more, as long as the path leads there; r->former stays -1 if nobody serves
+ * it. Takes some seconds at most. 0, RUNDIR_BUSY or -errno. */
+int rundir_find_former(struct rundir *r);
 /* With a former: until this is called the control socket's path goes on leading there. */
 void rundir_publish(struct rundir *r);
 /* Other settings; other_access: others may knock. */

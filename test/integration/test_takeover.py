@@ -1,11 +1,15 @@
 """The supervisor is killed, and the dispatcher started again: what it costs clients and what stays."""
 
 import contextlib
+import fcntl
 import os
 import random
 import shutil
 import signal
+import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -357,6 +361,48 @@ def test_who_hangs_delays_the_start_by_ten_seconds(make_daemon, port):
     assert daemon.events("takeover.failed", "within 10 s")
     wait_until(lambda: not [pid for pid in processes.descendants(daemon.supervisor_pid)
                             if "heir" in processes.command(pid)], "the heir was killed")
+
+
+RECORD = struct.Struct("II")
+MAGIC, ALL, DONE = 0x44535431, 2, 3
+
+
+def agree(server):
+    """The next connection to this former acceptor, which has been told that it may have everything."""
+    connection, _ = server.accept()
+    connection.settimeout(20)
+    assert b"takeover" in connection.recv(4096)
+    connection.sendall(b'{"status":0,"error":null}\n')
+    return connection
+
+
+def has_read_all(connection, pid):
+    """It waits for the end of its lease: it sleeps, and nothing is left for it to read."""
+    unread = fcntl.ioctl(connection, termios.TIOCOUTQ, struct.pack("i", -1))
+    return struct.unpack("i", unread)[0] == 0 and processes.stat(pid)[0] == "S"
+
+
+def test_a_former_acceptor_is_told_to_retire_though_the_heir_was_killed(make_daemon, port):
+    daemon = make_daemon(echo_service(port()))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.settimeout(20)
+        server.bind(str(daemon.control_path))
+        server.listen(8)
+        daemon.start(ready=False)
+        with agree(server) as first:
+            heir = next(pid for pid in processes.descendants(daemon.supervisor_pid)
+                        if "heir" in processes.command(pid))
+            os.kill(daemon.supervisor_pid, signal.SIGSTOP)
+            first.sendall(RECORD.pack(MAGIC, ALL))
+            wait_until(lambda: has_read_all(first, heir), "the heir holds the lease")
+            os.kill(heir, signal.SIGKILL)
+            wait_gone([heir])
+            os.kill(daemon.supervisor_pid, signal.SIGCONT)
+            assert first.recv(1) == b"", "the lease has ended"
+        with agree(server) as second:
+            second.sendall(RECORD.pack(MAGIC, ALL))
+            assert second.recv(RECORD.size) == RECORD.pack(MAGIC, DONE)
+    daemon.wait(daemon.is_ready, "our own acceptor has the control socket")
 
 
 # --- what the killed one leaves ---
