@@ -24,6 +24,7 @@
 #define BETWEEN_LOOKS_MS 100
 #define TAIL_PATIENCE_MS 500
 #define CONNS_TOLD 1000
+#define ABANDONED_S 60 /* a recorder is killed after two seconds */
 #define TEMPORARY ".new"
 #define SUFFIX ".txt"
 
@@ -159,14 +160,19 @@ static int make_dir(const char *path, size_t len, mode_t mode)
 /* A descriptor of STATE_DIR/records, or -errno. */
 static int open_dir(const struct recorder *r)
 {
-	OWNS_MEM char *path = strndup(r->path, (size_t)(r->file - r->path));
-	const char *below = strstr(r->path, "/" RECORDER_DIR "/");
-	int bad = below ? make_dir(r->path, (size_t)(below - r->path), 0755) : -EINVAL;
+	size_t len = (size_t)(r->file - r->path), below = strlen("/" RECORDER_DIR "/");
+	OWNS_MEM char *path = strndup(r->path, len);
+	int bad;
 
+	if (!path)
+		return -ENOMEM;
+	if (len <= below || strcmp(path + len - below, "/" RECORDER_DIR "/") != 0)
+		return -EINVAL;
+	bad = make_dir(path, len - below, 0755);
 	if (!bad)
-		bad = make_dir(r->path, (size_t)(r->file - r->path), 0700);
-	if (bad || !path)
-		return bad ? bad : -ENOMEM;
+		bad = make_dir(path, len, 0700);
+	if (bad)
+		return bad;
 	bad = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return bad < 0 ? -errno : bad;
 }
@@ -226,6 +232,23 @@ static unsigned oldest(int dir, char ret_name[256])
 	return count;
 }
 
+/* What recorders left that were killed while they wrote; one that still writes is younger. */
+static void remove_abandoned(int dir)
+{
+	DIR *d = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	time_t now = time(NULL);
+	struct dirent *e;
+	struct stat st;
+
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] == '.' && ends_in(e->d_name, SUFFIX TEMPORARY) &&
+			!fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
+			llabs((long long)now - st.st_mtime) > ABANDONED_S)
+			unlinkat(dir, e->d_name, 0);
+	if (d)
+		closedir(d);
+}
+
 static void remove_oldest(int dir)
 {
 	char name[256];
@@ -263,6 +286,8 @@ int recorder_main(int argc, char **argv)
 	r->file = slash + 1;
 	look(r);
 	r->dir = open_dir(r);
+	if (r->dir >= 0)
+		remove_abandoned(r->dir);
 	bad = r->dir < 0 ? r->dir : write_whole(r);
 	if (!bad)
 		remove_oldest(r->dir);

@@ -106,6 +106,29 @@ def test_twenty_records_are_kept(run_daemon, port):
     assert names == {"rogue-1"} | {f"old-{i}" for i in range(6, 25)}
 
 
+def test_what_a_killed_recorder_left_is_removed(run_daemon, port):
+    daemon = run_daemon(rogue(port()))
+    where = daemon.directory / "state" / "records"
+    where.mkdir(mode=0o700)
+    for name in (".a-1-20200101T000000Z.txt.new", ".writing.txt.new", ".other"):
+        (where / name).write_text("half\n")
+    os.utime(where / ".a-1-20200101T000000Z.txt.new", (1, 1))
+    os.utime(where / ".other", (1, 1))
+    kill_with_record(daemon, "rogue/1")
+    names = {path.name.rsplit("-", 1)[0] for path in records(daemon)}
+    assert names == {"rogue-1", ".writing.txt.new", ".other"}
+
+
+def test_a_state_directory_is_made_also_below_another_named_records(make_daemon, port):
+    daemon = make_daemon(rogue(port()))
+    above = daemon.directory / "records"
+    above.mkdir()
+    text = daemon.config_path.read_text()
+    daemon.config_path.write_text(text.replace(f"{daemon.directory}/state\n", f"{above}/state\n"))
+    daemon.start()
+    assert "worker=rogue/1 " in kill_with_record(daemon, "rogue/1")
+
+
 def test_a_record_that_cannot_be_written_saves_nobody(run_daemon, port):
     number = port()
     daemon = run_daemon(rogue(number))
