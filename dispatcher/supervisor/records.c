@@ -255,12 +255,13 @@ static struct record *record_of(const struct records *all, const struct records_
 	return NULL;
 }
 
-static unsigned writing(const struct records *all)
+/* A recorder that outlives its KILL inside the kernel counts no more. */
+static unsigned in_state(const struct records *all, enum record_state state)
 {
 	unsigned count = 0;
 
 	for (const struct record *r = all->head.next; r != &all->head; r = r->next)
-		count += r->child != NULL;
+		count += r->state == state;
 	return count;
 }
 
@@ -294,7 +295,7 @@ bool records_kill(struct records *all, const struct records_subject *s)
 	if (!r) {
 		all->world.ops->signal(all->world.user, s->name, SIGKILL);
 		all->world.ops->ended(all->world.user, s->id, NULL, "no memory for a record");
-	} else if (writing(all) >= AT_ONCE) {
+	} else if (in_state(all, RECORD_WRITES) > AT_ONCE) {
 		go_on(r, "enough others are being recorded");
 		free_if_over(r);
 	} else if (launch_recorder(r, s)) {
@@ -308,5 +309,5 @@ bool records_kill(struct records *all, const struct records_subject *s)
 
 bool records_under_way(const struct records *all)
 {
-	return all->head.next != &all->head;
+	return in_state(all, RECORD_WRITES) || in_state(all, RECORD_KILLS);
 }
