@@ -15,6 +15,7 @@
 
 #define POLL_FIRST_MS 10
 #define POLL_MOST_MS 200
+#define ASK_AGAIN ": ask again" /* how the dispatcher refuses what it has no room for just now */
 #define REMIND_MS 5000	 /* the order may have been lost with the process that took it */
 #define RESULT_MS 900000 /* the slowest: a reload that waits for workers to be ready */
 
@@ -89,12 +90,33 @@ static void begin(const struct command *c, struct order *o, bool several)
 	reply_deinit(&reply);
 }
 
-static void remind(const struct command *c, const struct order *o)
+/* Asks once more for the same operation. False: it is refused for good, said why in *ret_error, owned
+ * and NULL without a text. Who has no room just now, or does not answer, is asked again later. */
+static bool remind(const struct command *c, const struct order *o, char **ret_error)
 {
 	struct reply reply;
+	int status = ask_consume(c, request_of(c, o), &reply);
+	bool again = !status || status == REQUEST_NOT_RUNNING || (reply.error && strstr(reply.error, ASK_AGAIN));
 
-	ask_consume(c, request_of(c, o), &reply);
+	if (!again) {
+		*ret_error = reply.error;
+		reply.error = NULL;
+	}
 	reply_deinit(&reply);
+	return again;
+}
+
+/* The order was refused when it was asked for again: it is under way no more, unless it has just ended. */
+static json_t *last_look(const struct command *c, struct order *o, bool several, const char *error)
+{
+	json_t *result = ask_document(c, "result", o->id, &o->status);
+
+	if (json_is_object(result))
+		return result;
+	json_decref(result);
+	o->status = REQUEST_REFUSED;
+	say_error(c, o, several, error ? error : "refused");
+	return NULL;
 }
 
 /* The result; NULL when there is none to be had, said why. */
@@ -102,6 +124,7 @@ static json_t *wait_for(const struct command *c, struct order *o, bool several)
 {
 	uint64_t began_ms = clock_mono_ms(), reminded_ms = began_ms;
 	unsigned pause_ms = POLL_FIRST_MS;
+	OWNS_MEM char *error = NULL;
 
 	for (;;) {
 		json_t *result = ask_document(c, "result", o->id, &o->status);
@@ -114,7 +137,8 @@ static json_t *wait_for(const struct command *c, struct order *o, bool several)
 			break;
 		if (now_ms - reminded_ms > REMIND_MS) {
 			reminded_ms = now_ms;
-			remind(c, o);
+			if (!remind(c, o, &error))
+				return last_look(c, o, several, error);
 		}
 		ask_pause(pause_ms);
 		pause_ms = MIN(pause_ms * 2, (unsigned)POLL_MOST_MS);

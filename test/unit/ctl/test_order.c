@@ -19,6 +19,7 @@
 #define DONE "{\"status\":0,\"error\":null}\n"
 #define BEGUN "{\"status\":0,\"error\":null,\"running\":true}\n"
 #define LOST ""
+#define UNKNOWN "until the order comes again" /* no result is known, however often it is asked for */
 #define RESULT(status, text) DONE "{\"status\":" status ",\"text\":\"" text "\"}\n"
 #define STATUS(changed) DONE "{\"dispatcher\":{\"config_changed_on_disk\":" changed "}," \
 	"\"services\":[{\"name\":\"smtp\",\"state\":\"open\",\"workers\":[{\"id\":\"smtp/1\"}]}," \
@@ -36,6 +37,7 @@ struct server {
 
 static void answer_one(struct server *s)
 {
+	static const char unknown[] = DONE "null\n";
 	OWNS_FD int fd = accept(s->listener, NULL, NULL);
 	char *request = s->requests[s->served];
 	size_t got = 0;
@@ -46,6 +48,14 @@ static void answer_one(struct server *s)
 		if (more <= 0)
 			return;
 		got += (size_t)more;
+	}
+	if (!strcmp(s->answers[s->served], UNKNOWN)) {
+		if (strstr(request, "\"verb\":\"result\"")) {
+			(void)!send(fd, unknown, strlen(unknown), MSG_NOSIGNAL);
+			memset(request, 0, sizeof(s->requests[0]));
+			return;
+		}
+		strcpy(s->requests[++s->served], request);
 	}
 	(void)!send(fd, s->answers[s->served], strlen(s->answers[s->served]), MSG_NOSIGNAL);
 	s->served++;
@@ -195,6 +205,44 @@ static void a_dispatcher_that_goes_away_in_between_is_not_running(void **state)
 	assert_string_equal(o.err, "dispatcherctl: the dispatcher went away before it told the result\n");
 }
 
+static const char gone[] = "{\"status\":1,\"error\":\"the supervisor is gone\"}\n";
+
+static void an_order_that_is_refused_meanwhile_is_waited_for_no_more(void **state)
+{
+	struct server *s = *state;
+	struct outcome o;
+
+	ANSWERS(s, BEGUN, UNKNOWN, gone, DONE "null\n");
+	RUN(s, &o, "reload");
+	assert_int_equal(o.status, REQUEST_REFUSED);
+	assert_string_equal(o.out, "");
+	assert_string_equal(o.err, "dispatcherctl: the supervisor is gone\n");
+}
+
+static void an_order_that_ended_just_before_it_was_refused_has_its_result(void **state)
+{
+	struct server *s = *state;
+	struct outcome o;
+
+	ANSWERS(s, BEGUN, UNKNOWN, gone, RESULT("0", "it is done"));
+	RUN(s, &o, "reload");
+	assert_int_equal(o.status, REQUEST_OK);
+	assert_string_equal(o.out, "it is done\n");
+}
+
+static void an_order_that_finds_no_room_when_it_comes_again_is_still_waited_for(void **state)
+{
+	static const char full[] = "{\"status\":1,\"error\":\"too many orders wait for the supervisor: "
+				   "ask again\"}\n";
+	struct server *s = *state;
+	struct outcome o;
+
+	ANSWERS(s, BEGUN, UNKNOWN, full, DONE "null\n", DONE "null\n", RESULT("0", "it is done"));
+	RUN(s, &o, "reload");
+	assert_int_equal(o.status, REQUEST_OK);
+	assert_string_equal(o.out, "it is done\n");
+}
+
 static void of_several_names_one_that_fails_does_not_stop_the_others(void **state)
 {
 	struct server *s = *state;
@@ -326,6 +374,9 @@ int main(void)
 		WITH_SERVER(a_failure_is_told_on_the_other_stream),
 		WITH_SERVER(an_order_is_asked_for_again_with_the_same_id),
 		WITH_SERVER(a_dispatcher_that_goes_away_in_between_is_not_running),
+		WITH_SERVER(an_order_that_is_refused_meanwhile_is_waited_for_no_more),
+		WITH_SERVER(an_order_that_ended_just_before_it_was_refused_has_its_result),
+		WITH_SERVER(an_order_that_finds_no_room_when_it_comes_again_is_still_waited_for),
 		WITH_SERVER(of_several_names_one_that_fails_does_not_stop_the_others),
 		WITH_SERVER(times_and_options_are_part_of_the_order),
 		WITH_SERVER(a_dry_run_says_so),
