@@ -381,7 +381,7 @@ int swap_commit(struct swap *s, uint64_t since_ms)
 	struct sv *sv = s->sv;
 	uint32_t count = s->tables.settings->services.count;
 	OWNS_MEM struct ledger_need *needs = ledgers_needs(s->tables.settings);
-	int ledger;
+	OWNS_FD int ledger = -1;
 
 	if (!needs)
 		return -ENOMEM;
@@ -389,8 +389,10 @@ int swap_commit(struct swap *s, uint64_t since_ms)
 	ledger = ledgers_carry(sv->ledger_fd, needs, count, s->map);
 	if (ledger < 0)
 		return ledger;
+	if (!workers_have_room(sv->workers, needs))
+		return -EBADMSG; /* no acceptor of ours writes to slots that it never had */
 	base_close(&sv->ledger_fd);
-	sv->ledger_fd = ledger;
+	sv->ledger_fd = base_steal_fd(&ledger);
 	s->old_file = sv->file;
 	s->old_config = sv->config;
 	sv->file = (struct reader_result){.fd = s->read.fd, .settings = s->read.settings};

@@ -271,7 +271,7 @@ static struct gang *gang_new(uint32_t slots)
 	if (!g)
 		return NULL;
 	g->next_serial = 1;
-	g->slot_count = slots;
+	g->slot_count = g->room = slots;
 	g->slots = calloc(slots + 1, sizeof(struct worker *));
 	return g->slots ? g : gang_free(g);
 }
@@ -334,6 +334,7 @@ static bool widen(struct gang *g, uint32_t slots)
 	for (uint32_t i = g->slot_count; i < slots; i++)
 		wider[i] = NULL;
 	g->slots = wider;
+	g->room = slots;
 	return true;
 }
 
@@ -357,6 +358,14 @@ int workers_prepare(struct workers *all, const uint32_t *map, const struct setti
 		all->next[all->next_count++] = g;
 	}
 	return 0;
+}
+
+bool workers_have_room(const struct workers *all, const struct ledger_need *has)
+{
+	for (uint32_t i = 0; i < all->next_count; i++)
+		if (has[i].workers > all->next[i]->room)
+			return false;
+	return true;
 }
 
 static void renumber(struct gang *g, uint32_t service)
@@ -388,7 +397,7 @@ void workers_adopt(struct workers *all, const struct ledger_need *has)
 	for (uint32_t i = 0; i < all->gang_count; i++) {
 		struct gang *g = all->gangs[i];
 
-		ASSERT(workers_in_use(all, i) <= has[i].workers);
+		ASSERT(workers_in_use(all, i) <= has[i].workers && has[i].workers <= g->room);
 		g->slot_count = has[i].workers;
 		g->cursor = 0;
 		renumber(g, i);

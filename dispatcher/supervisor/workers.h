@@ -64,6 +64,9 @@ uint32_t workers_in_use(const struct workers *all, uint32_t service);
 int workers_prepare(struct workers *all, const uint32_t *map, const struct settings *tables);
 void workers_discard(struct workers *all);
 
+/* Whether what was prepared can have so many slots. */
+bool workers_have_room(const struct workers *all, const struct ledger_need *has);
+
 /* What was prepared is in force, with so many slots; these are no fewer than in use. Services that are
  * not in the map have nobody. */
 void workers_adopt(struct workers *all, const struct ledger_need *has);

@@ -8,6 +8,7 @@
 struct gang {
 	struct worker **slots; /* NULL: free */
 	uint32_t slot_count;
+	uint32_t room; /* slots that there is memory for */
 	uint32_t next_serial;
 	uint32_t live;	  /* BORN and RUNS */
 	uint32_t counted; /* of these: not sent KILL */

@@ -168,6 +168,39 @@ static void tables_never_have_less_than_is_in_use(void **state)
 	rig_stop(&rig);
 }
 
+/* Of another service's slots, as only a compromised acceptor does. */
+static void claim_all_slots(const struct rig_news *hello)
+{
+	size_t bytes;
+	struct ledger *ledger = map_ledger(hello, &bytes);
+	struct ledger_region *regions =
+		(struct ledger_region *)ledger_service(ledger, 0) - ledger->services;
+
+	regions[0].workers = ledger->workers;
+	ledger_workers(ledger, 0)[ledger->workers - 1].serial = 1;
+	munmap(ledger, bytes);
+}
+
+static void a_service_does_not_get_slots_that_it_never_had(void **state)
+{
+	struct rig_news hello, news;
+
+	find_ports();
+	rig_start(&rig, services("one", ports[0], "two", ports[1], ""));
+	rig_take_acceptor(&rig);
+	rig_next(&rig, &hello);
+	claim_all_slots(&hello);
+	rig_drop(&hello);
+	rig_await(&rig, LINK_GO, &news);
+	rig_order(&rig, (struct link_record){.type = LINK_UP});
+	close(reload(services("one", ports[0], "two", ports[1], "MIN_CONNS=7\n")));
+	rig_order(&rig, (struct link_record){.type = LINK_PREPARED});
+	rig_await(&rig, LINK_GO, &news);
+	rig_order(&rig, (struct link_record){.type = LINK_UP});
+	expect_result(1, "cannot make the new tables");
+	rig_stop(&rig);
+}
+
 static void one_that_cannot_use_the_new_tables_leaves_all_as_it_was(void **state)
 {
 	struct rig_news hello, news;
@@ -199,6 +232,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(books_and_workers_follow_their_service_to_its_new_place),
 		cmocka_unit_test(tables_never_have_less_than_is_in_use),
+		cmocka_unit_test(a_service_does_not_get_slots_that_it_never_had),
 		cmocka_unit_test(one_that_cannot_use_the_new_tables_leaves_all_as_it_was),
 	};
 	int role = rig_role(argc, argv);
