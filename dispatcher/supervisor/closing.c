@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "dispatcher/supervisor/closures.h"
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/restart.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
@@ -105,6 +106,8 @@ static bool is_running(struct sv *sv, uint64_t id, const struct link_record *ord
 		ops_end(sv->ops, id, 1, "there is no such service");
 	else if (sv->phase != SV_RUNS)
 		ops_end(sv->ops, id, 1, "everything is being shut down");
+	else if (reload_is_preparing(sv->reload))
+		ops_end(sv->ops, id, 1, "a reload is under way: try again");
 	else
 		return true;
 	return false;
@@ -215,7 +218,7 @@ void sv_try_starts(struct sv *sv)
 	struct sv_start **at = &sv->starts;
 	uint32_t service;
 
-	while (*at) {
+	while (*at && !reload_is_preparing(sv->reload)) {
 		struct sv_start *w = *at;
 		bool known = find_service(sv, w->name, &service);
 

@@ -139,6 +139,11 @@ static void free_all(struct reload *r)
 	r->text = NULL;
 }
 
+bool reload_is_preparing(const struct reload *r)
+{
+	return r->state > RELOAD_READS;
+}
+
 /* The words so far, and last, are what the operator is told. */
 static void end(struct reload *r, int status, const char *last)
 {
@@ -149,6 +154,8 @@ static void end(struct reload *r, int status, const char *last)
 	remember(r, status);
 	ops_end(r->sv->ops, r->id, status, r->text);
 	free_all(r);
+	if (r->sv->phase == SV_RUNS)
+		sv_try_starts(r->sv); /* they waited for this, too */
 }
 
 static void refuse(struct reload *r)

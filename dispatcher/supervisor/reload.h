@@ -18,6 +18,9 @@ struct reload *reload_free(struct reload *r);
 /* LINK_RELOAD, begun as an operation (ops.h). */
 void reload_order(struct sv *sv, const struct link_record *order);
 
+/* Other tables are being got ready: nobody may open, close or rename services now. */
+bool reload_is_preparing(const struct reload *r);
+
 /* Everything ends: what is under way is given up. */
 void reload_abandon(struct reload *r);
 

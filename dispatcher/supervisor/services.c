@@ -225,7 +225,11 @@ static void on_retry(void *user)
 {
 	struct service *svc = user;
 
-	if (svc->state == LINK_FAILED)
+	if (svc->state != LINK_FAILED)
+		return;
+	if (svc->all->next)
+		timer_in(svc->retry, RETRY_MS); /* what was prepared counts on its present listeners */
+	else
 		open_service(svc);
 }
 

@@ -157,11 +157,17 @@ int services_prepare(struct services *all, const struct settings *tables, const 
 	return bad;
 }
 
-static void discard_one(struct next_service *n)
+static void close_opened(const struct next_service *n)
 {
-	for (uint32_t i = 0; n->bindings && i < n->settings->listeners.count; i++)
+	for (uint32_t i = 0; i < n->settings->listeners.count; i++)
 		if (n->bindings[i].sock.fd >= 0)
 			binding_close(&n->bindings[i]);
+}
+
+static void discard_one(struct next_service *n)
+{
+	if (n->bindings)
+		close_opened(n);
 	free(n->bindings);
 	if (n->is_new)
 		service_free(n->service);
@@ -205,6 +211,8 @@ static void take_over(struct service *svc, const struct next_service *n, const s
 		was->socket_mode != n->settings->socket_mode ||
 		was->socket_uid != n->settings->socket_uid || was->socket_gid != n->settings->socket_gid;
 
+	if (svc->state == LINK_FAILED)
+		close_opened(n); /* it may have failed since they were: it is tried again as a whole */
 	move_bindings(svc, n, s);
 	svc->settings = n->settings;
 	svc->name = settings_text(s, n->settings->name);

@@ -257,6 +257,43 @@ def test_a_second_reload_is_refused_while_one_is_under_way(run_daemon, port):
     assert daemon.wait_result(first)["status"] == 1
 
 
+def test_no_service_is_opened_or_closed_while_other_tables_are_prepared(run_daemon, port):
+    number, other = port(), port()
+    daemon = run_daemon(echo(number))
+    rewrite(daemon, echo(number), echo(other, "mute", IMAGE="rogue",
+                                       PARAMETER="MODE=never_ready", START_TIMEOUT="3s"))
+    daemon.expect_errors("config.refused", "worker.spawn_failed")
+    first = daemon.begin("reload")
+    wait_until(lambda: daemon.events("worker.spawn", "worker=mute/1"), "it is under way")
+    for verb in ("start", "shutdown", "enable", "disable"):
+        assert "a reload is under way: try again" in daemon.order(verb, "echo", expect=1)["text"]
+    assert daemon.wait_result(first)["status"] == 1
+    clients.echo(number)
+    daemon.order("disable", "echo")
+
+
+def test_a_service_that_fails_while_other_tables_are_prepared_is_opened_as_a_whole(
+        run_daemon, port, directory, stage):
+    number, added, slow = port(), port(), port()
+    image, away = directory / "image", directory / "away"
+    shutil.copy(stage.program("dispatcher-echo"), image)
+    daemon = run_daemon(echo(number, IMAGE=image, MIN_PROCS=1, MAX_PROCS=1))
+    rewrite(daemon, echo([number, added], IMAGE=image, MIN_PROCS=1, MAX_PROCS=1),
+            echo(slow, "slow", IMAGE="rogue", START_TIMEOUT="30s",
+                 PARAMETER=["MODE=slow_start", "MILLISECONDS=2000"]))
+    daemon.expect_errors("service.failed", "worker.spawn_failed")
+    first = daemon.begin("reload")
+    wait_until(lambda: daemon.events("worker.spawn", "worker=slow/1"), "it is under way")
+    image.rename(away)
+    os.kill(daemon.workers("echo")[0]["pid"], signal.SIGKILL)
+    daemon.wait_event("service.failed", "service=echo")
+    away.rename(image)
+    assert daemon.wait_result(first)["status"] == 0
+    daemon.wait_service(lambda one: one["state"] == "open", "it is open again", "echo", 20)
+    clients.echo(number)
+    clients.echo(added)
+
+
 def test_a_shutdown_abandons_a_reload(run_daemon, port):
     number, other = port(), port()
     daemon = run_daemon(echo(number))
