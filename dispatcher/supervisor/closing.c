@@ -25,6 +25,7 @@
 struct sv_start {
 	struct sv_start *next;
 	uint64_t id;
+	bool enable;
 	char name[CLOSURE_NAME_BYTES];
 };
 
@@ -62,13 +63,14 @@ static void end(struct sv *sv, uint64_t id, int status, int bad, const char *tex
 
 /* --- waiting starts --- */
 
-static int wait_start(struct sv *sv, uint64_t id, const char *name)
+static int wait_start(struct sv *sv, uint64_t id, bool enable, const char *name)
 {
 	struct sv_start *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
 	w->id = id;
+	w->enable = enable;
 	snprintf(w->name, sizeof(w->name), "%s", name);
 	w->next = sv->starts;
 	sv->starts = w;
@@ -114,21 +116,21 @@ static bool is_running(struct sv *sv, uint64_t id, const struct link_record *ord
 }
 
 /* The file wins; but what was remembered is forgotten when that was asked for. */
-static void refuse_off(struct sv *sv, const struct link_record *order, bool enable)
+static void refuse_off(struct sv *sv, uint64_t id, uint32_t service, bool enable)
 {
-	const struct service_settings *svc = services_settings(sv->services, order->service);
-	const char *name = services_name(sv->services, order->service);
+	const struct service_settings *svc = services_settings(sv->services, service);
+	const char *name = services_name(sv->services, service);
 	char text[REASON_BYTES];
 	int bad = enable ? closures_open(sv->closures, name) : 0;
 
-	services_announce_one(sv->services, order->service);
+	services_announce_one(sv->services, service);
 	if (svc->leaving)
 		snprintf(text, sizeof(text), "%s is no longer in the configuration", name);
 	else
 		snprintf(text, sizeof(text), "%s is turned off in the configuration: %s%s", name,
 			settings_text(sv->config.settings, svc->off_where),
 			enable ? "; it is no longer disabled beside that" : "");
-	end(sv, order->id, 1, bad, text);
+	end(sv, id, 1, bad, text);
 }
 
 /* Old workers may stand beside the new ones up to max_procs. */
@@ -186,12 +188,12 @@ void sv_start(struct sv *sv, const struct link_record *order)
 	name = services_name(sv->services, order->service);
 	c = closures_find(sv->closures, name);
 	if (!services_settings(sv->services, order->service)->enabled)
-		refuse_off(sv, order, enable);
+		refuse_off(sv, order->id, order->service, enable);
 	else if (c && c->lasts == LINK_LASTS_DISABLE && !enable)
 		ops_end_f(sv->ops, order->id, 1, "%s was %s; enable it", name, who_closed(c, who));
 	else if (services_state(sv->services, order->service) == LINK_CLOSING && is_crowded(sv, order))
 		return;
-	else if (!open_now(sv, order->id, order->service) && wait_start(sv, order->id, name))
+	else if (!open_now(sv, order->id, order->service) && wait_start(sv, order->id, enable, name))
 		ops_end(sv->ops, order->id, 1, "out of memory");
 }
 
@@ -213,22 +215,32 @@ static bool find_service(const struct sv *sv, const char *name, uint32_t *ret_se
 	return false;
 }
 
+/* A reload may have come between. False: it has to wait on. */
+static bool end_start(struct sv *sv, const struct sv_start *w)
+{
+	uint32_t service;
+
+	if (!find_service(sv, w->name, &service))
+		ops_end_f(sv->ops, w->id, 1, "there is no service %s any more", w->name);
+	else if (!services_settings(sv->services, service)->enabled)
+		refuse_off(sv, w->id, service, w->enable);
+	else
+		return open_now(sv, w->id, service);
+	return true;
+}
+
 void sv_try_starts(struct sv *sv)
 {
 	struct sv_start **at = &sv->starts;
-	uint32_t service;
 
 	while (*at && !reload_is_preparing(sv->reload)) {
 		struct sv_start *w = *at;
-		bool known = find_service(sv, w->name, &service);
 
-		if (known && !open_now(sv, w->id, service)) {
+		if (!end_start(sv, w)) {
 			at = &w->next;
 			continue;
 		}
 		*at = w->next;
-		if (!known)
-			ops_end_f(sv->ops, w->id, 1, "there is no service %s any more", w->name);
 		free(w);
 	}
 }
