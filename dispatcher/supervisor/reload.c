@@ -39,6 +39,7 @@ struct reload {
 	enum reload_state state;
 	uint64_t id;
 	bool is_dry;
+	bool has_asked; /* the acceptor that is being prepared is ours */
 	uint64_t began_ms, began_wall_ms;
 	struct reader *reader;
 	struct swap *swap;
@@ -173,7 +174,7 @@ void reload_abandon(struct reload *r)
 {
 	if (r->state == RELOAD_IDLE || r->state == RELOAD_SWITCHES)
 		return; /* the commit sees that everything ends */
-	if (r->state == RELOAD_PREPARES)
+	if (r->state == RELOAD_PREPARES && r->has_asked)
 		baton_discard(r->sv->baton);
 	fprintf(r->out, "everything is being shut down\n");
 	refuse(r);
@@ -240,6 +241,7 @@ static void prepare_acceptor(struct reload *r)
 	sv_need_descriptors(r->sv, tables->settings);
 	bad = baton_prepare(r->sv->baton, tables->settings, tables->fd, on_prepared, r);
 
+	r->has_asked = !bad;
 	if (bad == -EBUSY && wait_on(r))
 		return;
 	if (bad)
@@ -425,6 +427,7 @@ void reload_order(struct sv *sv, const struct link_record *order)
 	}
 	r->id = order->id;
 	r->is_dry = order->number;
+	r->has_asked = false;
 	r->began_ms = clock_mono_ms();
 	r->began_wall_ms = clock_wall_ms();
 	r->wait_until_ms = 0;
