@@ -108,6 +108,23 @@ int closures_close(struct closures *all, const struct closure *closure)
 						 : 0;
 }
 
+void closures_forget(struct closures *all)
+{
+	all->count = 0;
+}
+
+int closures_restore(struct closures *all, const struct closure *closure)
+{
+	struct closure *slot = find(all, closure->name);
+
+	if (!slot)
+		slot = add(all);
+	if (!slot)
+		return -ENOMEM;
+	*slot = *closure;
+	return 0;
+}
+
 int closures_open(struct closures *all, const char *name)
 {
 	struct closure *slot = find(all, name);

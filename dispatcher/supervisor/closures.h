@@ -21,6 +21,11 @@ struct closures;
 int closures_new(const char *state_dir, struct closures **ret_closures);
 struct closures *closures_free(struct closures *all); /* NULL is fine; returns NULL */
 
+/* The list as another image left it, in place of what is remembered: nothing is read or written. 0 or
+ * -ENOMEM. */
+void closures_forget(struct closures *all);
+int closures_restore(struct closures *all, const struct closure *closure);
+
 /* NULL: not closed. */
 const struct closure *closures_find(const struct closures *all, const char *name);
 const struct closure *closures_at(const struct closures *all, unsigned index); /* NULL behind the last */

@@ -115,23 +115,28 @@ static const char *restore_ops(struct ops *ops, json_t *root)
 	return bad;
 }
 
-/* What is remembered on disk is there already; nothing is written here. */
-static void restore_closures(struct closures *closures, json_t *root)
+/* The saved list is the one in force: what is on disk may lack what could not be written, or still have
+ * what could not be taken out. */
+static int restore_closures(struct closures *closures, json_t *root)
 {
+	int bad = 0;
 	json_t *o;
 	size_t i;
 
+	closures_forget(closures);
 	json_array_foreach(json_object_get(root, "closures"), i, o) {
 		const char *name = snapshot_text(o, "name"), *by = snapshot_text(o, "by");
-		struct closure c = {.lasts = LINK_LASTS_SHUTDOWN,
+		bool lasts = snapshot_number(o, "lasts", LINK_LASTS_SHUTDOWN) == LINK_LASTS_DISABLE;
+		struct closure c = {.lasts = lasts ? LINK_LASTS_DISABLE : LINK_LASTS_SHUTDOWN,
 			.at_wall_ms = snapshot_number(o, "at_wall_ms", 0)};
 
-		if (!name || closures_find(closures, name))
+		if (!name || bad)
 			continue;
 		snprintf(c.name, sizeof(c.name), "%s", name);
 		snprintf(c.by, sizeof(c.by), "%s", by ? by : "");
-		closures_close(closures, &c);
+		bad = closures_restore(closures, &c);
 	}
+	return bad;
 }
 
 static int carry_over(struct sv *sv, int old_fd)
@@ -197,7 +202,8 @@ static void restore_process(struct sv *sv, json_t *root)
 
 static const char *restore_parts(struct sv *sv, json_t *root)
 {
-	restore_closures(sv->closures, root);
+	if (restore_closures(sv->closures, root))
+		return "its closed services";
 	reload_restore(sv->reload, root);
 	origin_restore(sv->origin, root);
 	services_restore(sv->services, root);

@@ -132,7 +132,7 @@ static void save_ops(const struct ops *ops, json_t *root)
 		save_op(op, snapshot_add(root, "operations"));
 }
 
-/* Those that are remembered on disk need not be, but then also what could not be remembered would be. */
+/* Those on disk, too: what could not be written, or taken out, is in force all the same. */
 static void save_closures(const struct closures *closures, json_t *root)
 {
 	const struct closure *c;

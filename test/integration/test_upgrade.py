@@ -169,6 +169,28 @@ def test_what_was_closed_stays_closed_and_what_failed_is_tried_again(installed, 
     clients.echo(third)
 
 
+def test_what_could_not_be_remembered_on_disk_is_known_to_the_next_program(installed, port, stage):
+    one, other = port(), port()
+    daemon = installed(echo(one), service("other", other, IMAGE="dispatcher-echo"))
+    state, away = daemon.directory / "state", daemon.directory / "away"
+    daemon.order("disable", "echo")
+    daemon.wait_service(lambda s: s["state"] == "closed", "closed", "echo")
+    state.rename(away)
+    state.write_text("")
+    assert "not remembered" in daemon.order("enable", "echo", expect=1)["text"]
+    assert "not remembered" in daemon.order("disable", "other", expect=1)["text"]
+    daemon.wait_service(lambda s: s["state"] == "closed", "closed", "other")
+    state.unlink()
+    away.rename(state)
+    upgrade_to(daemon, stage.program("dispatcher"))
+    assert "enable it" in daemon.order("start", "other", expect=1)["text"]
+    daemon.order("restart", "echo")
+    daemon.order("shutdown", "echo")
+    daemon.wait_service(lambda s: s["state"] == "closed", "closed", "echo")
+    daemon.order("start", "echo")
+    clients.echo(one)
+
+
 @pytest.mark.parametrize("milliseconds", range(0, 72, 12))
 def test_a_shutdown_in_the_middle_of_an_upgrade_ends_in_order(installed, port, stage, milliseconds):
     number = port()

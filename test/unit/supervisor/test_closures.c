@@ -129,6 +129,22 @@ static void what_cannot_be_remembered_is_closed_all_the_same(void **state)
 	assert_non_null(closures_find(w->all, "smtp"));
 }
 
+static void a_restored_list_takes_the_place_of_what_is_remembered(void **state)
+{
+	const struct closure saved = {.name = "pop3", .by = "uid=0 pid=7", .lasts = LINK_LASTS_DISABLE};
+	struct world *w = *state;
+
+	close_one(w, "smtp", LINK_LASTS_DISABLE, "");
+	start_anew(w);
+	closures_forget(w->all);
+	assert_int_equal(closures_restore(w->all, &saved), 0);
+	assert_null(closures_find(w->all, "smtp"));
+	assert_int_equal(closures_find(w->all, "pop3")->lasts, LINK_LASTS_DISABLE);
+	start_anew(w); /* nothing was written */
+	assert_non_null(closures_find(w->all, "smtp"));
+	assert_null(closures_find(w->all, "pop3"));
+}
+
 static void nobody_can_write_a_line_of_his_own(void **state)
 {
 	struct world *w = *state;
@@ -186,6 +202,7 @@ int main(void)
 		CLOSURES_TEST(what_is_opened_is_forgotten),
 		CLOSURES_TEST(a_shutdown_does_not_shorten_a_disable_nor_take_its_name),
 		CLOSURES_TEST(what_cannot_be_remembered_is_closed_all_the_same),
+		CLOSURES_TEST(a_restored_list_takes_the_place_of_what_is_remembered),
 		CLOSURES_TEST(nobody_can_write_a_line_of_his_own),
 		CLOSURES_TEST(a_file_that_others_may_write_is_not_believed),
 		CLOSURES_TEST(a_file_written_by_hand_is_read),
