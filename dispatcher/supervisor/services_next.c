@@ -29,13 +29,33 @@ struct services_next {
 
 /* --- prepare --- */
 
-/* It was closed here, but the acceptor may not have come to that yet. */
-static bool went_just_now(const struct next_service *n, uint32_t index)
+static bool overlaps(const struct binding *b, const char *path, const struct addr *addr)
 {
-	const struct service *svc = n->service;
+	if (path || b->path)
+		return path && b->path && strcmp(path, b->path) == 0;
+	return addr_overlaps(&b->listener->addr, addr);
+}
 
-	return !n->is_new && index < svc->settings->listeners.count && svc->bindings[index].gone_ms &&
-		clock_mono_ms() < svc->bindings[index].gone_ms + GONE_MS;
+/* It is given up, or was just now: the acceptor may not have come to that yet. */
+static bool is_going(const struct service *svc, const struct binding *b)
+{
+	if (b->sock.fd >= 0)
+		return b->listener->leaving || svc->state == LINK_CLOSING;
+	return b->gone_ms && clock_mono_ms() < b->gone_ms + GONE_MS;
+}
+
+/* Any service may have had the address. */
+static bool goes_just_now(const struct services *all, const char *path, const struct addr *addr)
+{
+	for (uint32_t i = 0; i < all->count; i++) {
+		const struct service *svc = all->services[i];
+
+		for (uint32_t n = 0; n < svc->settings->listeners.count; n++)
+			if (overlaps(&svc->bindings[n], path, addr) &&
+				is_going(svc, &svc->bindings[n]))
+				return true;
+	}
+	return false;
 }
 
 static int open_one(struct services *all, struct next_service *n, uint32_t index, FILE *tell)
@@ -48,7 +68,7 @@ static int open_one(struct services *all, struct next_service *n, uint32_t index
 	n->opened += !answer;
 	if (answer >= 0)
 		return 0;
-	if (answer == -EADDRINUSE && went_just_now(n, index))
+	if (answer == -EADDRINUSE && goes_just_now(all, n->bindings[index].path, &l->addr))
 		return SERVICES_WAIT;
 	if (answer == -EADDRINUSE && l->addr.family != AF_UNIX)
 		owner = binding_owner(&l->addr);

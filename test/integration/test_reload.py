@@ -148,6 +148,18 @@ def test_a_port_comes_and_goes_again(run_daemon, port):
         assert [one["address"] for one in daemon.service()["listeners"]] == [f"127.0.0.1:{number}"]
 
 
+def test_a_port_moves_by_two_reloads_back_to_back(run_daemon, port):
+    first, moved, third = port(), port(), port()
+    daemon = run_daemon(echo([first, moved]), echo(third, "other"))
+    for _ in range(3):
+        reload(daemon, echo(first), echo(third, "other"))
+        reload(daemon, echo(first), echo([third, moved], "other"))
+        clients.echo(moved)
+        reload(daemon, echo(first), echo(third, "other"))
+        reload(daemon, echo([first, moved]), echo(third, "other"))
+        clients.echo(moved)
+
+
 def test_a_service_comes_and_goes_again(run_daemon, port):
     number, added = port(), port()
     daemon = run_daemon(echo(number))
