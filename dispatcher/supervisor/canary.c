@@ -23,7 +23,7 @@ struct canary {
 	uint64_t deadline_ms, start_ms;
 	struct timer *look;
 	char why[256]; /* empty: nothing went wrong yet */
-	bool ready, told;
+	bool told;
 	canary_done *done;
 	void *user;
 };
@@ -85,7 +85,6 @@ static void on_look(void *user)
 	bool alive = worker_lives(c->worker);
 
 	if (alive && c->page && atomic_load(&c->page->ready)) {
-		c->ready = true;
 		tell(c, NULL);
 	} else if (!alive || clock_mono_ms() >= c->deadline_ms) {
 		find_out_why(c);
@@ -130,11 +129,6 @@ int canary_start(const struct worker_world *world, const struct settings *s, uin
 uint32_t canary_service(const struct canary *c)
 {
 	return c->service;
-}
-
-bool canary_is_ready(const struct canary *c)
-{
-	return c->ready;
 }
 
 bool canary_has_ended(const struct canary *c)

@@ -15,7 +15,6 @@ typedef void canary_done(void *user, struct canary *c, const char *error);
 int canary_start(const struct worker_world *world, const struct settings *s, uint32_t service,
 	uint32_t serial, uint32_t sink, canary_done *done, void *user, struct canary **ret_canary);
 uint32_t canary_service(const struct canary *c); /* index in the settings it was started from */
-bool canary_is_ready(const struct canary *c);
 bool canary_has_ended(const struct canary *c);
 
 /* The worker, which is the caller's from now on; frees the canary. */
