@@ -219,8 +219,8 @@ void diff_refuse_address(struct diff_maker *m, const struct service_settings *wa
 	const struct settings_listener *open)
 {
 	refuse(m,
-		"%s: %s of service %s overlaps %s, which service %s listens on now; reload once with the "
-		"one taken out, then again with the other put in",
+		"%s: %s of service %s overlaps %s, which service %s has in the configuration in force; reload "
+		"once with the one taken out, then again with the other put in",
 		settings_text(m->next, wanted->where), settings_text(m->next, wanted->name),
 		settings_text(m->next, wants->name), settings_text(m->old, open->name),
 		settings_text(m->old, holds->name));
