@@ -9,6 +9,7 @@
 #include "dispatcher/supervisor/heir.h"
 #include "common/base.h"
 #include "common/chan.h"
+#include "common/log.h"
 #include "config/settings.h"
 #include "dispatcher/supervisor/listening.h"
 #include "dispatcher/takeover.h"
@@ -21,6 +22,8 @@
 #include <sys/stat.h>
 
 #define HEAD_BYTES   512
+#define WHY_BYTES    256
+#define SAID_MOST    16	   /* lines of the log that it can make us write */
 #define RECORDS_MOST 65536 /* taken from somebody who goes on and on */
 
 static const char request[] = "{\"verb\":\"" TAKEOVER_VERB "\",\"args\":[]}\n";
@@ -71,16 +74,36 @@ static const struct settings *map_settings(void)
 	return block;
 }
 
+/* An operator who misses a listener shall find why. What is not configured is nobody's loss, nor what
+ * clients could not find any more, as its service was being closed. */
+static void say_rejected(const char *path)
+{
+	char text[WHY_BYTES], quoted[LOG_QUOTE_BYTES];
+	struct stat st;
+	int error = lstat(path, &st) < 0 ? errno : 0;
+
+	if (error == ENOENT)
+		return;
+	snprintf(text, sizeof(text), "unix:%s is not taken: %s", path,
+		error ? strerror(error) : "the path is not seen to lead to the same socket");
+	log_event(EV_TAKEOVER_FAILED, "why=%s", log_quote(text, quoted));
+}
+
 static bool is_wanted(int fd, const struct listening *found, const struct settings *s,
-	const struct settings_listener *l)
+	const struct settings_listener *l, unsigned *said)
 {
 	const char *path = settings_text(s, l->path);
 
-	return listening_is(found, &l->addr, path) &&
-	       (l->addr.family != AF_UNIX || listening_stands_at(fd, path));
+	if (!listening_is(found, &l->addr, path))
+		return false;
+	if (l->addr.family != AF_UNIX || listening_stands_at(fd, path))
+		return true;
+	if ((*said)++ < SAID_MOST)
+		say_rejected(path);
+	return false;
 }
 
-static bool is_configured(int fd, const struct settings *s)
+static bool is_configured(int fd, const struct settings *s, unsigned *said)
 {
 	struct listening found;
 
@@ -90,7 +113,7 @@ static bool is_configured(int fd, const struct settings *s)
 		const struct service_settings *svc = settings_service(s, i);
 
 		for (uint32_t k = 0; k < svc->listeners.count; k++)
-			if (is_wanted(fd, &found, s, &settings_listeners(s, svc)[k]))
+			if (is_wanted(fd, &found, s, &settings_listeners(s, svc)[k], said))
 				return true;
 	}
 	return false;
@@ -159,22 +182,24 @@ static int read_record(struct takeover_record *ret_record, int *ret_fd)
 	return CHAN_GONE;
 }
 
-static bool pass_on_consume(int fd, const struct settings *s)
+static bool pass_on_consume(int fd, const struct settings *s, unsigned *said)
 {
 	OWNS_FD int owned = fd;
 
-	return fd < 0 || !is_configured(fd, s) || tell(HEIR_LISTENER, "", &fd);
+	return fd < 0 || !is_configured(fd, s, said) || tell(HEIR_LISTENER, "", &fd);
 }
 
 static int receive(const struct settings *s)
 {
+	unsigned said = 0;
+
 	for (unsigned i = 0; i < RECORDS_MOST; i++) {
 		struct takeover_record r;
 		int fd;
 
 		if (read_record(&r, &fd))
 			return fail("the former acceptor does not keep to what was agreed");
-		if (!pass_on_consume(fd, s))
+		if (!pass_on_consume(fd, s, &said))
 			return 1;
 		if (r.type == TAKEOVER_ALL)
 			return 0;

@@ -276,6 +276,8 @@ def wrong_sockets(client):
     moved.bind(unix_path + ".new")
     moved.listen(8)
     os.unlink(unix_path + ".new")
+    another = socket.socket(socket.AF_UNIX)
+    another.bind(unix_path)
     give(client, 1, datagram)
     give(client, 1, tcp(("127.0.0.2", port)))
     give(client, 1, tcp(("127.0.0.1", port), listens=False))
@@ -353,6 +355,7 @@ def test_who_does_not_keep_to_the_protocol_gives_nothing(make_daemon, port, how)
 def test_only_listening_sockets_of_configured_addresses_are_taken(make_daemon, directory, port):
     daemon, _ = check_start_beside(make_daemon, port(), "wrong", path=f"{directory}/echo.sock")
     assert daemon.events("takeover.done", "listeners=0")
+    assert daemon.events("takeover.failed", f"unix:{directory}/echo.sock is not taken")
 
 
 def test_who_hangs_delays_the_start_by_ten_seconds(make_daemon, port):
