@@ -131,7 +131,8 @@ static void an_address_that_another_one_holds_is_refused_with_both_named(void **
 	assert_int_equal(p.diff->refusals.count, 1);
 	assert_string_equal(diff_refusal(p.diff, 0),
 		"main.cnf:2: 0.0.0.0:7025 of service smtp overlaps 127.0.0.1:7025, which service smtp "
-		"has in the configuration in force; reload once with the one taken out, then again with the other put in");
+		"has in the configuration in force; reload once with the one taken out, then again with "
+		"the other put in");
 	end(&p);
 	p = compare(state, SMTP POP3, SMTP "PORT=127.0.0.1:7110\n");
 	assert_int_equal(p.diff->refusals.count, 1);
