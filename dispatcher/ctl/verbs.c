@@ -51,7 +51,8 @@ static const struct verb verbs[] = {
 		"Opens services that were disabled, and remembers it.\n"},
 	{"disable", NULL, NAMES_SERVICES, 1, MANY, ENDING, shutdown_run,
 		"SERVICE... [--wait] [--drain T] [--now]",
-		"Closes services as shutdown does, and remembers it until enable.\n"},
+		"Closes services, and remembers it until enable. Without --drain or --now\n"
+		"clients are served for as long as they like.\n"},
 	{"kill", NULL, NAMES_WORKERS, 1, MANY, 0, order_services, "WORKER...",
 		"Keeps evidence of what the worker does in STATE_DIR, then kills it; the\n"
 		"connections that it serves are lost.\n"},

@@ -259,12 +259,13 @@ void sv_warn_of_closures(const struct sv *sv)
 
 /* --- close --- */
 
+/* Only a shutdown has a time of its own; a service that is disabled lets its clients end when they like. */
 static uint64_t deadline_of(const struct service_settings *svc, const struct link_record *order)
 {
-	bool given = order->deadline_ms != UINT64_MAX;
+	bool given = order->deadline_ms != UINT64_MAX, disable = order->number == LINK_LASTS_DISABLE;
 	uint64_t now = clock_mono_ms(), wait_ms = given ? order->deadline_ms : svc->shutdown_ms;
 
-	if (!given && !wait_ms)
+	if (!given && (disable || !wait_ms))
 		return CLOCK_NEVER;
 	return wait_ms > CLOCK_NEVER - 1 - now ? CLOCK_NEVER : now + wait_ms;
 }

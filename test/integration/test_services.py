@@ -39,6 +39,7 @@ def test_a_service_closes_and_opens_under_load_and_the_other_notices_nothing(run
     ports, sections = two(port)
     daemon = run_daemon(*sections)
     with Load(ports[1], 8) as other, Load(ports[0], 8) as own:
+        daemon.wait_service(lambda one: one["done"] > 10, "under load", "one")
         for number in range(rounds(5)):
             with Held() as held:
                 held.open(ports[0])
@@ -56,11 +57,26 @@ def test_a_service_closes_and_opens_under_load_and_the_other_notices_nothing(run
     print(f"closed one: {result}; the other: {others}")
 
 
+def test_only_a_shutdown_has_a_deadline_that_nobody_asked_for(run_daemon, port):
+    ports, sections = two(port, SHUTDOWN_TIMEOUT="1s")
+    daemon = run_daemon(*sections)
+    with Held() as held:
+        for number in ports:
+            held.open(number)
+        daemon.order("disable", "two")
+        daemon.order("shutdown", "one")
+        wait_state(daemon, "one", "closed")  # its deadline cut the one that was held
+        retiring, = [w for w in daemon.service("two")["workers"] if w["connections"]]
+        assert retiring["state"] == "retiring" and retiring["deadline_seconds"] is None, retiring
+        assert is_served(held.socks[1])
+
+
 def test_a_service_at_a_path_closes_and_opens_under_load(run_daemon, directory, rounds):
     path = directory / "sock"
     daemon = run_daemon(service("one", f"unix:{path}", IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=3))
     with Load(path, 8) as own, Held() as held:
         held.open(path)
+        daemon.wait_service(lambda one: one["done"] > 10, "under load")
         for _ in range(rounds(5)):
             daemon.order("shutdown", "one")
             assert is_served(held.socks[0])
@@ -77,6 +93,7 @@ def test_a_close_goes_on_under_the_next_acceptor(run_daemon, port, rounds):
     daemon.expect_errors("acceptor.exit")
     with Load(ports[1], 4) as other, Load(ports[0], 4) as own, Held() as held:
         held.open(ports[0])
+        daemon.wait_service(lambda one: one["done"] > 10, "under load", "one")
         for number in range(rounds(5)):
             acceptor = daemon.acceptor_pid()
             order = daemon.begin("shutdown", "one")
