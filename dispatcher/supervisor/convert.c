@@ -2,6 +2,7 @@
  * The probe, which may crash or hang, reads the text; who takes charge only maps what it has left. */
 #include "dispatcher/supervisor/convert.h"
 #include "common/base.h"
+#include "dispatcher/supervisor/sealed.h"
 #include "dispatcher/supervisor/snapshot.h"
 
 #include <errno.h>
@@ -10,21 +11,15 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-
 static int map(int fd, struct reader_result *ret_config)
 {
-	struct stat st;
-	void *block;
+	void *block = NULL;
+	size_t bytes = 0;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || !st.st_size)
+	if (sealed_map(fd, &block, &bytes))
 		return -EBADMSG;
-	block = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (block == MAP_FAILED)
-		return -EBADMSG;
-	if (settings_check(block, (size_t)st.st_size) ||
-		((struct settings *)block)->bytes != (size_t)st.st_size) {
-		munmap(block, (size_t)st.st_size);
+	if (settings_check(block, bytes) || ((struct settings *)block)->bytes != bytes) {
+		munmap(block, bytes);
 		return -EBADMSG;
 	}
 	*ret_config = (struct reader_result){.fd = fd, .settings = block};
@@ -95,7 +90,7 @@ static int leave(const json_t *saved, int fd)
 
 	if (bad)
 		return bad;
-	return write(fd, s, s->bytes) == (ssize_t)s->bytes && fcntl(fd, F_ADD_SEALS, SEALS) == 0 ? 0 : -EIO;
+	return sealed_fill(fd, s, s->bytes);
 }
 
 int convert_settings(json_t *saved, struct reader_result *ret_config)

@@ -2,16 +2,15 @@
  * operations leave it oldest first. The text of a result is sealed memory, because the acceptor that it
  * is given to shares it with the ones that follow. */
 #include "dispatcher/supervisor/ops.h"
+#include "dispatcher/supervisor/sealed.h"
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/mman.h>
 
 struct ops {
 	struct outlet *outlet;
@@ -120,28 +119,14 @@ static void make_room(struct ops *ops)
 
 /* --- results --- */
 
-static bool write_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t put = write(fd, text, len);
-
-		if (put < 0)
-			return false;
-		text += put;
-		len -= (size_t)put;
-	}
-	return true;
-}
-
 /* -1 when there is no memory: the status alone is told then. */
 static int text_memory(const char *text)
 {
-	OWNS_FD int fd = memfd_create("result", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+	OWNS_FD int fd = sealed_memory("result");
 
-	if (fd < 0 || !write_all(fd, text, strnlen(text, OPS_TEXT_BYTES)))
+	if (fd < 0 || sealed_fill(fd, text, strnlen(text, OPS_TEXT_BYTES)))
 		return -1;
-	return fcntl(fd, F_ADD_SEALS, seals) < 0 ? -1 : base_steal_fd(&fd);
+	return base_steal_fd(&fd);
 }
 
 static void log_result(const struct op *op, const char *text)

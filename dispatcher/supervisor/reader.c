@@ -7,6 +7,7 @@
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/readstep.h"
+#include "dispatcher/supervisor/sealed.h"
 #include "dispatcher/supervisor/watch.h"
 
 #include <errno.h>
@@ -21,7 +22,6 @@
 
 #define PATIENCE_MS 60000
 #define MESSAGES_BYTES (1u << 20)
-#define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct reading {
 	struct reader_request request;
@@ -43,10 +43,10 @@ struct reader {
 
 static int make_memory(struct reading *r)
 {
-	r->settings_fd = memfd_create("settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	r->diff_fd = memfd_create("diff", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	r->settings_fd = sealed_memory("settings");
+	r->diff_fd = sealed_memory("diff");
 	if (r->settings_fd < 0 || r->diff_fd < 0)
-		return -errno;
+		return MIN(r->settings_fd, r->diff_fd);
 	r->messages = malloc(MESSAGES_BYTES);
 	return r->messages ? 0 : -ENOMEM;
 }
@@ -141,26 +141,11 @@ static void pass_on(const struct reading *r)
 
 /* --- what it left --- */
 
-static int map_sealed(int fd, void **ret_block, size_t *ret_bytes)
-{
-	struct stat st;
-	void *block;
-
-	if (fcntl(fd, F_GET_SEALS) != SEALS || fstat(fd, &st) < 0 || !st.st_size)
-		return -EBADMSG;
-	block = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (block == MAP_FAILED)
-		return -errno;
-	*ret_block = block;
-	*ret_bytes = (size_t)st.st_size;
-	return 0;
-}
-
 static int map_settings(struct reading *r, struct reader_result *result)
 {
 	size_t bytes = 0;
 	void *block = NULL;
-	int bad = map_sealed(r->settings_fd, &block, &bytes);
+	int bad = sealed_map(r->settings_fd, &block, &bytes);
 
 	if (bad)
 		return bad;
@@ -177,7 +162,7 @@ static int map_diff(struct reading *r, struct reader_result *result)
 {
 	size_t bytes = 0;
 	void *block = NULL;
-	int bad = map_sealed(r->diff_fd, &block, &bytes);
+	int bad = sealed_map(r->diff_fd, &block, &bytes);
 
 	if (bad)
 		return bad;

@@ -1,6 +1,7 @@
 /* Everything that parses, asks name services or takes memory by what a file says happens here. It has
  * no descriptor of the supervisor's but those it is given, since it is executed anew. */
 #include "dispatcher/supervisor/readstep.h"
+#include "dispatcher/supervisor/sealed.h"
 #include "common/base.h"
 #include "config/diff.h"
 #include "config/load.h"
@@ -11,29 +12,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-
 static void tell(void *user, enum load_severity severity, const char *text)
 {
 	FILE *out = user;
 
 	fputc((int)severity, out);
 	fwrite(text, 1, strlen(text) + 1, out);
-}
-
-static bool leave(int fd, const void *block, size_t bytes)
-{
-	const char *at = block;
-
-	while (bytes) {
-		ssize_t put = write(fd, at, bytes);
-
-		if (put <= 0)
-			return false;
-		at += put;
-		bytes -= (size_t)put;
-	}
-	return fcntl(fd, F_ADD_SEALS, SEALS) == 0;
 }
 
 static const struct settings *old_settings(void)
@@ -58,7 +42,7 @@ static enum readstep_exit compare(const struct settings *old, const struct setti
 		tell(out, LOAD_ERROR, diff_refusal(d, i));
 	if (d->refusals.count)
 		return READSTEP_REFUSED;
-	return leave(READ_DIFF, d, d->bytes) ? READSTEP_DONE : READSTEP_FAILED;
+	return sealed_fill(READ_DIFF, d, d->bytes) ? READSTEP_FAILED : READSTEP_DONE;
 }
 
 static enum readstep_exit read_file(const char *path, FILE *out)
@@ -79,7 +63,7 @@ static enum readstep_exit read_file(const char *path, FILE *out)
 		return READSTEP_REFUSED;
 	if (old)
 		status = compare(old, s, out);
-	if (!status && !leave(READ_SETTINGS, s, s->bytes))
+	if (!status && sealed_fill(READ_SETTINGS, s, s->bytes))
 		status = READSTEP_FAILED;
 	return status;
 }

@@ -1,30 +1,22 @@
 /* Descriptors keep their numbers over the exec, so a number is all that there is to write down. */
 #include "dispatcher/supervisor/snapshot.h"
+#include "dispatcher/supervisor/sealed.h"
 #include "common/base.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define SUFFIX "_fd"
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
-
-static int write_whole(const char *text, size_t len, void *user)
-{
-	const int *fd = user;
-
-	return write(*fd, text, len) == (ssize_t)len ? 0 : -1;
-}
 
 int snapshot_write(const json_t *root)
 {
-	OWNS_FD int fd = memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	OWNS_FD int fd = sealed_memory("state");
+	OWNS_MEM char *text = json_dumps(root, JSON_INDENT(1));
 
 	if (fd < 0)
-		return -errno;
-	if (json_dump_callback(root, write_whole, &fd, JSON_INDENT(1)) ||
-		fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+		return fd;
+	if (!text || sealed_fill(fd, text, strlen(text)))
 		return -EIO;
 	return base_steal_fd(&fd);
 }

@@ -11,6 +11,7 @@
 #include "dispatcher/supervisor/ledgers.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/restart.h"
+#include "dispatcher/supervisor/sealed.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/thefts.h"
@@ -21,7 +22,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct swap {
 	struct sv *sv;
@@ -52,16 +52,17 @@ static bool *services_to_keep(struct sv *sv)
 
 static int seal(struct settings *made, struct reader_result *ret_tables)
 {
-	OWNS_FD int fd = memfd_create("settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	void *memory;
+	OWNS_FD int fd = sealed_memory("settings");
+	void *memory = NULL;
+	size_t bytes = 0;
+	int bad = MIN(fd, 0);
 
-	if (fd < 0)
-		return -errno;
-	if (write(fd, made, made->bytes) != (ssize_t)made->bytes || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
-		return -EIO;
-	memory = mmap(NULL, made->bytes, PROT_READ, MAP_SHARED, fd, 0);
-	if (memory == MAP_FAILED)
-		return -errno;
+	if (!bad)
+		bad = sealed_fill(fd, made, made->bytes);
+	if (!bad)
+		bad = sealed_map(fd, &memory, &bytes);
+	if (bad)
+		return bad;
 	ret_tables->settings = memory;
 	ret_tables->fd = base_steal_fd(&fd);
 	return 0;

@@ -22,6 +22,7 @@
 #include "dispatcher/supervisor/origin.h"
 #include "dispatcher/supervisor/records.h"
 #include "dispatcher/supervisor/reload.h"
+#include "dispatcher/supervisor/sealed.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/state.h"
@@ -437,7 +438,7 @@ static int begin(struct sv *sv, uint64_t id, int image)
 	}
 	*u = (struct upgrade){.sv = sv, .id = id, .image = image, .said = -1};
 	u->own = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	u->converted = memfd_create("settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	u->converted = sealed_memory("settings");
 	bad = u->own < 0 || u->converted < 0 ? -errno : timer_new(&sv->loop, on_timer, u, &u->timer);
 	if (!bad)
 		bad = start_probe(u);
