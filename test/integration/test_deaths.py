@@ -79,7 +79,7 @@ def test_stopped_workers_delay_their_clients_but_fail_none(run_daemon, port, rou
     daemon = run_daemon(*[loaded_service(number, 8, name) for name, number in numbers.items()])
     with contextlib.ExitStack() as stack:
         loads = {name: stack.enter_context(Load(number, 32)) for name, number in numbers.items()}
-        for _ in range(rounds(60) // 3 + 1):
+        for _ in range(rounds(30) // 3 + 1):
             victims = [pid for name in numbers for pid in random.sample(
                 [w["pid"] for w in daemon.workers(name)], random.randint(1, 3))]
             with stopped(victims):
@@ -88,7 +88,7 @@ def test_stopped_workers_delay_their_clients_but_fail_none(run_daemon, port, rou
     for name, result in results.items():
         assert result["failed"] == {}, (name, result)
         one = daemon.service(name)
-        print(f"SIGSTOP, {rounds(60) // 3 + 1} rounds: {tell(result, one)}")
+        print(f"SIGSTOP, {rounds(30) // 3 + 1} rounds: {tell(result, one)}")
         assert one["lost"] == 0, one
         assert one["stolen_back"] > 0, one
     # Replacements of those that were stopped go again, nobody else.
