@@ -24,6 +24,9 @@ enum msg_type {
 	MSG_LIMITS = 4, /* new limits */
 	MSG_PING = 5,	/* answer MSG_NONCE in your page's beat */
 	MSG_REOPEN = 6, /* reopen log files of your own */
+	/* From the supervisor itself, each with one descriptor of sealed memory: see common/tls.h. */
+	MSG_TLS = 7,	 /* certificates, keys and options of TLS */
+	MSG_TICKETS = 8, /* keys of session tickets */
 };
 
 enum msg_fact {
@@ -41,6 +44,7 @@ enum msg_fact {
 	MSG_RING = 11,		/* u32: entries of the page's ring, a power of two */
 	/* 12 was the index of the bell in a table of all bells */
 	MSG_KILL_TIMEOUT = 13,	/* u64: milliseconds between TERM and KILL */
+	MSG_LISTENER_TLS = 14,	/* u32: index of a listener where TLS starts at once; repeated */
 	/* of MSG_OFFER: MSG_CONN opens a connection, the facts behind it belong to it */
 	MSG_CONN = 32,	   /* u32: connection slot, named again when it is done */
 	MSG_PEER = 33,	   /* struct addr */
