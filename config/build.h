@@ -8,6 +8,8 @@
 #include "config/schema.h"
 #include "config/source.h"
 
+#define ADAPTER_EXEC "dispatcher-exec" /* the image of ADAPTER=inetd */
+
 enum build_answer {
 	BUILD_WRONG = 1, /* told; go on with the next option */
 };
@@ -67,9 +69,16 @@ char *list_next(char **rest);
 /* Puts directories for logical names; a new string that must be an absolute path, or NULL: told. */
 char *path_resolve(struct build *b, const struct schema_option *option, const struct where *where,
 	const char *value);
-bool image_is_inetd(const struct scope *s);
 /* Image, command and adapter; warns of programs that are not there. */
 void image_build(struct build *b, const struct scope *s, struct service_settings *svc);
+
+/* --- adapter.c --- */
+/* What kind of program serves, by ADAPTER or by what else is said. */
+enum settings_adapter adapter_of(const struct scope *s);
+/* Tells of IMAGE and COMMAND that do not fit it. */
+void adapter_check_pair(struct build *b, const struct scope *s);
+/* The method, and what does not go with ADAPTER=server; behind listeners, image and limits. */
+void adapter_build(struct build *b, const struct scope *s, struct service_settings *svc);
 
 /* --- listeners.c --- */
 /* Listeners, and whether PORT=0 disables the service. */

@@ -56,7 +56,14 @@ static bool numbers_are_in_range(const struct service_settings *svc)
 		const struct schema_option *o = schema_at(i);
 		uint64_t value;
 
-		if (o->type != SCHEMA_NUMBER || !o->service_at)
+		if (!o->service_at)
+			continue;
+		if (o->type == SCHEMA_WORD) {
+			if (*((const uint8_t *)svc + o->service_at) > o->max)
+				return false;
+			continue;
+		}
+		if (o->type != SCHEMA_NUMBER && o->type != SCHEMA_SIGNAL)
 			continue;
 		value = *(const uint32_t *)((const char *)svc + o->service_at);
 		if (value < o->min || value > o->max)
@@ -65,15 +72,24 @@ static bool numbers_are_in_range(const struct service_settings *svc)
 	return svc->min_procs <= svc->max_procs && svc->min_conns <= svc->max_conns;
 }
 
+/* A server that is started has a program, and the marks of its connections hold their slots. */
+static bool adapter_is_whole(const struct service_settings *svc)
+{
+	if (svc->adapter != ADAPTER_SERVER)
+		return true;
+	return settings_conn_slots(svc) <= SETTINGS_SERVER_SLOTS && svc->adapter_method &&
+	       (!svc->enabled || (svc->image && svc->command.count));
+}
+
 static bool service_is_whole(const struct settings *s, const struct service_settings *svc)
 {
 	const uint32_t texts[] = {svc->name, svc->where, svc->off_where, svc->image, svc->logfile,
-		svc->user_name, svc->working_directory};
+		svc->user_name, svc->working_directory, svc->refuse_text};
 
 	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
 		if (!text_is_whole(s, texts[i]))
 			return false;
-	return svc->name && svc->where && numbers_are_in_range(svc) &&
+	return svc->name && svc->where && numbers_are_in_range(svc) && adapter_is_whole(svc) &&
 	       listeners_are_whole(s, svc) && texts_are_whole(s, svc->command) &&
 	       texts_are_whole(s, svc->parameters) && texts_are_whole(s, svc->environment) &&
 	       list_is_whole(s, svc->groups, sizeof(uint32_t)) &&

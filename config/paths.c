@@ -8,8 +8,6 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#define EXEC_IMAGE "dispatcher-exec"
-
 /* The directory that a logical name (len letters) stands for; NULL: none. */
 static const char *logical(struct build *b, const char *name, size_t len)
 {
@@ -73,21 +71,12 @@ static void look_at(
 		strchr(path, ' ') ? "; IMAGE takes no arguments, a command line is a COMMAND" : "");
 }
 
-static bool is_exec(const char *path)
-{
-	const char *name = path + strlen(path);
-
-	while (name > path && !strchr("/:", name[-1]))
-		name--;
-	return !strcmp(name, EXEC_IMAGE);
-}
-
 static char *image_path(struct build *b, const struct source_line *image)
 {
 	const struct schema_option *option = schema_get("IMAGE");
 
 	if (!image)
-		return joined(b, b->worker_dir, EXEC_IMAGE);
+		return joined(b, b->worker_dir, ADAPTER_EXEC);
 	if (!*image->value) {
 		report_error(
 			b->report, &image->where, "IMAGE has no value; write the worker's program");
@@ -166,45 +155,32 @@ static void build_command(
 		store_words(b, line, words, count, svc);
 }
 
-/* IMAGE and COMMAND must fit together. */
-static void check_pair(struct build *b, const struct scope *s, const struct source_line *image,
-	const struct source_line *command, bool inetd)
-{
-	if (!image && !command)
-		report_error(b->report, &s->own->where,
-			"service %s has neither IMAGE nor COMMAND: nothing would serve its "
-			"connections",
-			s->own->name ? s->own->name : "?");
-	else if (command && !inetd)
-		report_error(b->report, &command->where,
-			"COMMAND is run by %s only; take out this line or IMAGE=%.60s", EXEC_IMAGE,
-			image->value);
-	else if (inetd && !command)
-		report_error(b->report, &image->where, "IMAGE=%s needs COMMAND=command line",
-			EXEC_IMAGE);
-}
-
-bool image_is_inetd(const struct scope *s)
+/* What the worker's process runs; 0: nobody says, or wrongly. */
+static uint32_t image_of(struct build *b, const struct scope *s, const struct service_settings *svc)
 {
 	const struct source_line *image = scope_line(s, "IMAGE");
+	OWNS_MEM char *path = NULL;
 
-	return image ? is_exec(image->value) : scope_line(s, "COMMAND") != NULL;
+	if (svc->adapter == ADAPTER_SERVER)
+		return svc->command.count ? *(const uint32_t *)block_text_at(&b->block, svc->command.at)
+					  : 0;
+	if (!image && (svc->adapter == ADAPTER_NATIVE || !scope_line(s, "COMMAND")))
+		return 0;
+	path = image_path(b, image);
+	if (!path)
+		return 0;
+	look_at(b, scope_where(s, image ? "IMAGE" : "COMMAND"), image ? "IMAGE" : "COMMAND", path);
+	return block_text(&b->block, path);
 }
 
 void image_build(struct build *b, const struct scope *s, struct service_settings *svc)
 {
-	const struct source_line *image = scope_line(s, "IMAGE"),
-				 *command = scope_line(s, "COMMAND");
-	OWNS_MEM char *path = image || command ? image_path(b, image) : NULL;
-	bool inetd = image_is_inetd(s);
+	const struct source_line *command = scope_line(s, "COMMAND");
 
-	if (svc->enabled && (path || !image))
-		check_pair(b, s, image, command, inetd);
+	svc->adapter = (uint8_t)adapter_of(s);
+	if (svc->enabled)
+		adapter_check_pair(b, s);
 	if (command)
 		build_command(b, command, svc);
-	if (!path)
-		return;
-	svc->adapter = inetd ? ADAPTER_INETD : ADAPTER_NATIVE;
-	svc->image = block_text(&b->block, path);
-	look_at(b, image ? &image->where : &command->where, image ? "IMAGE" : "COMMAND", path);
+	svc->image = image_of(b, s, svc);
 }

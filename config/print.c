@@ -3,6 +3,7 @@
 #include "config/settings.h"
 #include "config/format.h"
 #include "config/schema.h"
+#include "config/signals.h"
 #include "common/base.h"
 
 #include <errno.h>
@@ -184,6 +185,33 @@ static void print_command(const struct printer *p, const struct schema_option *o
 	fputc('\n', p->out);
 }
 
+/* A server's image is the first word of its command. */
+static void print_image(const struct printer *p, const struct schema_option *o, const void *field)
+{
+	if (p->svc->adapter != ADAPTER_SERVER)
+		print_text(p, o, field);
+}
+
+static void print_chosen(const struct printer *p, const struct schema_option *o, const void *field)
+{
+	int len;
+	const char *word = schema_word_at(o, *(const uint8_t *)field, &len);
+
+	if (word)
+		fprintf(p->out, "%s=%.*s\n", o->name, len, word);
+}
+
+static void print_signal(const struct printer *p, const struct schema_option *o, const void *field)
+{
+	uint32_t number = *(const uint32_t *)field;
+	const char *name = signal_name(number);
+
+	if (name)
+		fprintf(p->out, "%s=%s\n", o->name, name);
+	else
+		fprintf(p->out, "%s=%u\n", o->name, number);
+}
+
 static print *const prints[SCHEMA_TYPES] = {
 	[SCHEMA_NUMBER] = print_u32,
 	[SCHEMA_COUNT] = print_u64,
@@ -198,6 +226,9 @@ static print *const prints[SCHEMA_TYPES] = {
 	[SCHEMA_LOGFILE] = print_text,
 	[SCHEMA_USER] = print_id,
 	[SCHEMA_GROUP] = print_id,
+	[SCHEMA_WORD] = print_chosen,
+	[SCHEMA_SIGNAL] = print_signal,
+	[SCHEMA_TEXT] = print_text,
 	[SCHEMA_RLIMIT_COUNT] = print_rlimit,
 	[SCHEMA_RLIMIT_SIZE] = print_rlimit,
 	[SCHEMA_RLIMIT_TIME] = print_rlimit,
@@ -205,7 +236,7 @@ static print *const prints[SCHEMA_TYPES] = {
 	[SCHEMA_VARIABLES] = print_texts,
 	[SCHEMA_SOURCES] = print_sources,
 	[SCHEMA_PORTS] = print_ports,
-	[SCHEMA_IMAGE] = print_text,
+	[SCHEMA_IMAGE] = print_image,
 	[SCHEMA_COMMAND] = print_command,
 	[SCHEMA_RUN_USER] = print_user,
 	[SCHEMA_RUN_GROUP] = print_id,

@@ -6,6 +6,7 @@
 #include "common/base.h"
 #include "common/parse.h"
 
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
@@ -99,6 +100,21 @@ static const struct schema_option options[] = {
 		.doc = "Addresses or networks (192.0.2.0/24) that MAX_CONNS_PER_SOURCE does not "
 		       "count."},
 
+	/* when no worker has room */
+	{"WHEN_FULL", NULL, SCHEMA_WORD, DEFAULTS, OF(when_full, LIMITS), .words = "wait refuse",
+		.max = FULL_REFUSE, .initial = "wait",
+		.doc = "What becomes of clients while no worker has room: they wait in the kernel, or "
+		       "are refused."},
+	{"QUEUE_SIZE", NULL, SCHEMA_NUMBER, DEFAULTS, OF(queue_size, LIMITS), .max = 1024,
+		.initial = "0",
+		.doc = "With WHEN_FULL=refuse: accepted connections that may wait for a worker."},
+	{"QUEUE_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(queue_ms, LIMITS), .min = 1, ANY_TIME,
+		.initial = "30s",
+		.doc = "With WHEN_FULL=refuse: how long they may wait before they are refused."},
+	{"REFUSE_TEXT", NULL, SCHEMA_TEXT, DEFAULTS, OF(refuse_text, LIMITS),
+		.doc = "What a client is told that is refused: a line of the service's own protocol, "
+		       "to which CRLF is added; empty: nothing."},
+
 	/* listening */
 	{"PORT", "TCP_PORTS", SCHEMA_PORTS, SERVICE, OF(listeners, LISTENERS | SCHEMA_TOLD),
 		.doc = "Where the service listens; 0 disables the service."},
@@ -119,8 +135,25 @@ static const struct schema_option options[] = {
 	{"IMAGE", NULL, SCHEMA_IMAGE, SERVICE, OF(image, WORKERS),
 		.doc = "The worker's program; without a slash it is looked up in WORKER_DIR."},
 	{"COMMAND", NULL, SCHEMA_COMMAND, SERVICE, OF(command, WORKERS),
-		.doc = "A command line run for each connection by dispatcher-exec, as inetd does; "
-		       "no shell."},
+		.doc = "A command line: with ADAPTER=inetd run for each connection, as inetd does; with "
+		       "ADAPTER=server the server itself; no shell."},
+	{"ADAPTER", NULL, SCHEMA_WORD, SERVICE, OF(adapter, WORKERS),
+		.words = "native inetd server", .max = ADAPTER_SERVER,
+		.doc = "What kind of program serves: native, made for the dispatcher; inetd, run for "
+		       "each connection; server, one that listens and accepts by itself. Default: "
+		       "inetd with COMMAND, else native."},
+	{"ADAPTER_METHOD", NULL, SCHEMA_WORD, SERVICE, OF(adapter_method, WORKERS),
+		.words = "preload notify", .min = METHOD_PRELOAD, .max = METHOD_NOTIFY,
+		.doc = "With ADAPTER=server: how the server's listening is taken over: preload, by a "
+		       "library within it; notify, by its system calls. Default: what suits the "
+		       "program."},
+	{"STOP_STYLE", NULL, SCHEMA_WORD, DEFAULTS, OF(stop_style, WORKERS), .words = "silent eof",
+		.max = STOP_EOF, .initial = "silent",
+		.doc = "With ADAPTER=server: what accept() does in a server that is to retire: waits, "
+		       "or fails."},
+	{"STOP_SIGNAL", NULL, SCHEMA_SIGNAL, DEFAULTS, OF(stop_signal, WORKERS), .min = 1, .max = 64,
+		.initial = "TERM",
+		.doc = "With ADAPTER=server: the signal that asks the server to end."},
 	{"PARAMETER", NULL, SCHEMA_PAIRS, DEFAULTS, OF(parameters, WORKERS),
 		.doc = "NAME=VALUE for the worker, one a line."},
 	{"LOGFILE", "LOGFILENAME", SCHEMA_LOGFILE, APART, OF(logfile, LOGS), TOP(logfile, LOGS),
@@ -296,6 +329,33 @@ bool schema_is_list(enum schema_type type)
 	return (type >= SCHEMA_PAIRS && type <= SCHEMA_ADDRESSES) || type == SCHEMA_RUN_GROUPS;
 }
 
+int schema_word_index(const struct schema_option *option, const char *word, unsigned *ret_index)
+{
+	const char *at;
+	int len;
+
+	for (unsigned i = (unsigned)option->min; i <= option->max; i++) {
+		at = schema_word_at(option, i, &len);
+		if (strlen(word) != (size_t)len || strncasecmp(word, at, (size_t)len))
+			continue;
+		*ret_index = i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+const char *schema_word_at(const struct schema_option *option, unsigned index, int *ret_len)
+{
+	const char *at = option->words;
+
+	if (index < option->min || index > option->max)
+		return NULL;
+	for (index -= (unsigned)option->min; index > 0; index--)
+		at += strcspn(at, " ") + 1;
+	*ret_len = (int)strcspn(at, " ");
+	return at;
+}
+
 const char *schema_type_name(enum schema_type type)
 {
 	static const char *const names[SCHEMA_TYPES] = {
@@ -310,6 +370,9 @@ const char *schema_type_name(enum schema_type type)
 		[SCHEMA_PREFIX_BITS] = "bits/bits",
 		[SCHEMA_PATH] = "path",
 		[SCHEMA_LOGFILE] = "log file",
+		[SCHEMA_WORD] = "word",
+		[SCHEMA_SIGNAL] = "signal",
+		[SCHEMA_TEXT] = "text",
 		[SCHEMA_RLIMIT_COUNT] = "number or unlimited",
 		[SCHEMA_RLIMIT_SIZE] = "size or unlimited",
 		[SCHEMA_RLIMIT_TIME] = "time or unlimited",

@@ -21,6 +21,9 @@ enum schema_type {
 	SCHEMA_LOGFILE,      /* text: stderr, syslog or a path */
 	SCHEMA_USER,         /* uint32_t */
 	SCHEMA_GROUP,        /* uint32_t */
+	SCHEMA_WORD,         /* uint8_t: one of words, the first is min, the last max; less: not said */
+	SCHEMA_SIGNAL,       /* uint32_t */
+	SCHEMA_TEXT,         /* text, 0 = empty */
 	SCHEMA_RLIMIT_COUNT, /* struct settings_rlimit */
 	SCHEMA_RLIMIT_SIZE,
 	SCHEMA_RLIMIT_TIME, /* seconds */
@@ -77,7 +80,8 @@ struct schema_option {
 	unsigned own_change;       /* the same of the dispatcher itself */
 	uint64_t min, max;         /* inclusive, in the unit of the stored value; max 0: any */
 	const char *initial;       /* default as text, NULL: derived or none; says the doc line */
-	const char *initial_inetd; /* default of an adapted service, when it differs */
+	const char *initial_inetd; /* default with ADAPTER=inetd, when it differs */
+	const char *words;         /* of SCHEMA_WORD: space-separated */
 	const char *doc;
 };
 
@@ -96,6 +100,11 @@ const char *schema_suggest(const char *key);
 
 /* Whether several lines of the option make a list, rather than the last one counting. */
 bool schema_is_list(enum schema_type type);
+
+/* Which of the option's words it is, in any case: min is the first. 0 or -EINVAL. */
+int schema_word_index(const struct schema_option *option, const char *word, unsigned *ret_index);
+/* The word of a value and its length; NULL: not said. */
+const char *schema_word_at(const struct schema_option *option, unsigned index, int *ret_len);
 
 /* "time", "number", ... as the manual says it. */
 const char *schema_type_name(enum schema_type type);

@@ -28,7 +28,7 @@ static void store_lines(
 
 void service_store(struct build *b, const struct scope *s, struct service_settings *svc)
 {
-	bool inetd = image_is_inetd(s);
+	bool inetd = adapter_of(s) == ADAPTER_INETD;
 
 	for (unsigned i = 0; i < schema_count(); i++) {
 		const struct schema_option *option = schema_at(i);
@@ -93,6 +93,7 @@ void service_build(struct build *b, const struct scope *s, struct service_settin
 	agree(b, s, "MIN_PROCS", &svc.min_procs, "MAX_PROCS", &svc.max_procs);
 	agree(b, s, "MIN_CONNS", &svc.min_conns, "MAX_CONNS", &svc.max_conns);
 	check_worker(b, s, &svc);
+	adapter_build(b, s, &svc);
 	if (!svc.backlog)
 		svc.backlog = MAX(svc.max_procs * svc.max_conns, BACKLOG_LEAST);
 	svc.name = block_text(&b->block, s->own->name);

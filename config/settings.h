@@ -15,7 +15,7 @@
 #define SETTINGS_MAGIC 0x4e545844u
 #define SETTINGS_OF_TOMORROW uint64_t of_tomorrow;
 #else
-#define SETTINGS_MAGIC 0x44535035u /* "DSP5": changes with the layout */
+#define SETTINGS_MAGIC 0x44535036u /* "DSP6": changes with the layout */
 #define SETTINGS_OF_TOMORROW
 #endif
 #define SETTINGS_HASH_BYTES 17	   /* 16 hex digits and NUL */
@@ -28,7 +28,16 @@ struct settings_list {
 	uint32_t at, count;
 };
 
-enum settings_adapter { ADAPTER_NATIVE, ADAPTER_INETD };
+enum settings_adapter {
+	ADAPTER_NATIVE, /* image uses the worker library */
+	ADAPTER_INETD,	/* image is dispatcher-exec, which runs command for each connection */
+	ADAPTER_SERVER, /* image is an unmodified server, command its argv */
+};
+enum settings_method { METHOD_NONE, METHOD_PRELOAD, METHOD_NOTIFY };
+enum settings_stop { STOP_SILENT, STOP_EOF };
+enum settings_full { FULL_WAIT, FULL_REFUSE };
+
+#define SETTINGS_SERVER_SLOTS (1u << 20) /* connection slots that a service with ADAPTER_SERVER may have */
 
 /* One address to listen on. */
 struct settings_listener {
@@ -71,6 +80,9 @@ struct service_settings {
 	uint8_t log_connections;
 	uint8_t sched_batch;
 	uint8_t leaving; /* 1: no longer in the file (tables.h) */
+	uint8_t adapter_method; /* enum settings_method; METHOD_NONE unless ADAPTER_SERVER */
+	uint8_t stop_style;	/* enum settings_stop */
+	uint8_t when_full;	/* enum settings_full */
 	uint32_t debug;
 
 	/* pool; times in milliseconds, 0 = no limit where a limit may be absent */
@@ -81,6 +93,9 @@ struct service_settings {
 	uint64_t max_memory; /* bytes */
 	uint32_t max_conns_per_source, source_prefix4, source_prefix6;
 	struct settings_list exempt_sources; /* of struct settings_prefix */
+	uint64_t queue_ms;   /* how long a connection may wait for a worker before it is refused */
+	uint32_t queue_size; /* accepted connections that may wait */
+	uint32_t refuse_text; /* text without CRLF; 0: none */
 
 	/* listening */
 	struct settings_list listeners; /* of struct settings_listener */
@@ -88,6 +103,7 @@ struct service_settings {
 
 	/* the worker process */
 	uint32_t image;			 /* text: absolute path */
+	uint32_t stop_signal;		 /* what asks an adapted server to end */
 	struct settings_list command;	 /* of texts: argv of COMMAND */
 	struct settings_list parameters; /* of texts NAME=VALUE */
 	struct settings_list environment; /* of texts NAME=VALUE */

@@ -160,6 +160,7 @@ static void add_leaving(struct tables *t, uint32_t index)
 	svc.groups = old_plain(t, was->groups, sizeof(uint32_t));
 	svc.user_name = old_text(t, was->user_name);
 	svc.working_directory = old_text(t, was->working_directory);
+	svc.refuse_text = old_text(t, was->refuse_text);
 	svc.enabled = 0;
 	svc.leaving = 1;
 	add_service(t, &svc);

@@ -1,11 +1,14 @@
 /* Single values, one function per type, called through one table. */
 #include "config/build.h"
 #include "config/format.h"
+#include "config/signals.h"
 #include "common/base.h"
 #include "common/parse.h"
 
 #include <string.h>
 #include <strings.h>
+
+#define TEXT_MOST 510 /* with CRLF as long as a line of mail protocols may be */
 
 typedef int store(struct build *b, const struct schema_option *option,
 	const struct source_line *line, void *field);
@@ -221,6 +224,41 @@ static int store_group(
 	return account_group(b, o, line, field);
 }
 
+static int store_word(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
+{
+	OWNS_MEM char *wanted = NULL;
+	unsigned index;
+
+	if (!schema_word_index(o, line->value, &index)) {
+		*(uint8_t *)field = (uint8_t)index;
+		return 0;
+	}
+	if (asprintf(&wanted, "one of: %s", o->words) < 0)
+		wanted = NULL;
+	return wrong(b, o, line, wanted ? wanted : "another word");
+}
+
+static int store_signal(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
+{
+	if (!signal_parse(line->value, field))
+		return 0;
+	return wrong(b, o, line, "a signal that can end a program (such as TERM, QUIT, 15)");
+}
+
+static int store_text(
+	struct build *b, const struct schema_option *o, const struct source_line *line, void *field)
+{
+	if (strlen(line->value) > TEXT_MOST) {
+		report_error(b->report, &line->where, "%s is longer than %u bytes", o->name,
+			TEXT_MOST);
+		return BUILD_WRONG;
+	}
+	*(uint32_t *)field = *line->value ? block_text(&b->block, line->value) : 0;
+	return 0;
+}
+
 static store *const stores[SCHEMA_TYPES] = {
 	[SCHEMA_NUMBER] = store_u32,
 	[SCHEMA_COUNT] = store_u64,
@@ -238,6 +276,9 @@ static store *const stores[SCHEMA_TYPES] = {
 	[SCHEMA_RLIMIT_TIME] = store_rlimit,
 	[SCHEMA_USER] = store_user,
 	[SCHEMA_GROUP] = store_group,
+	[SCHEMA_WORD] = store_word,
+	[SCHEMA_SIGNAL] = store_signal,
+	[SCHEMA_TEXT] = store_text,
 };
 
 bool value_is_single(enum schema_type type)

@@ -13,6 +13,7 @@
 static const char sample[] =
 	"[SERVICE=A]\nPORT=7007,unix:/x\nIMAGE=/bin/true\nPARAMETER=A=b\nENVIRONMENT=C=d\n"
 	"EXEMPT_SOURCES=::1\nLIMIT_CPU=9\n[SERVICE=B]\nPORT=7008\nCOMMAND=/bin/sh -c x\n"
+	"REFUSE_TEXT=421 x\n[SERVICE=C]\nPORT=7009\nADAPTER=server\nCOMMAND=/bin/true\n"
 	"DNS_VERIFY_DOMAIN=x\nLOGFILE=syslog\n";
 
 static void ignore(void *user, enum load_severity severity, const char *text)

@@ -17,7 +17,8 @@ HARMLESS = {
     "DRAIN_TIMEOUT": ["1h", "2h"], "SHUTDOWN_TIMEOUT": ["20s", "30s"], "KILL_TIMEOUT": ["5s", "8s"],
     "CONNECTION_TIMEOUT": ["60s", "1h"], "MAX_CONNS_PER_SOURCE": ["5000", "6000"],
     "BACKLOG": ["200", "300"], "STACKSIZE": ["64K", "1M"], "DEBUG": ["4", "16%40"],
-    "NICE": ["1", "2"],
+    "NICE": ["1", "2"], "STOP_SIGNAL": ["QUIT", "sigint", "12"],
+    "REFUSE_TEXT": ["421 4.3.2 too busy, try later", ""], "QUEUE_SIZE": ["1", "1024"],
 }
 
 # The most that a limit is given; less where the machine itself allows less, as nobody may raise that.
@@ -32,7 +33,7 @@ GARBAGE = {
     "run_group": "no-such-group-here", "run_groups": "no-such-group-here", "rlimit_number": "infinite",
     "rlimit_size": "3 elephants", "rlimit_time": "ever", "pairs": "=nameless", "variables": "1A=digit",
     "sources": "10.0.0.0/33", "ports": "99999", "addresses": "300.1.1.1", "image": "",
-    "command": "/bin/sh -c 'open", "tls_ports": "993",
+    "command": "/bin/sh -c 'open", "tls_ports": "993", "word": "sometimes", "signal": "STOP", "text": "x" * 511,
 }
 
 
@@ -99,7 +100,7 @@ class Mutator:
             "sources": ["192.0.2.0/24", "2001:db8::/32"],
             "ports": [f"127.0.0.1:{self.free_port()}", f"unix:{self.directory}/m{self.free_port()}"],
             "addresses": ["127.0.0.2", "127.0.0.1,127.0.0.3"], "image": self.images, "command": self.commands,
-            "not_enforced": ["rbl.example.org"], "without_meaning": ["1"],
+            "word": option["words"].split(), "not_enforced": ["rbl.example.org"], "without_meaning": ["1"],
         }
         if option["type"] in choices:
             return self.random.choice(choices[option["type"]])
@@ -123,11 +124,16 @@ class Mutator:
         name, root = option["name"], os.getuid() == 0
         if option["type"] == "tls_ports" or (option["type"] == "run_groups" and not root):
             return None
+        if name == "ADAPTER_METHOD":
+            return None  # for servers only: the victim is none
         where = self.random.choice(self.places(option))
         line = f"{name}={self.value(option)}"
         without = [name] if option["type"] != "ports" or self.random.random() < 0.5 else []
         if option["type"] == "command":
             without.append("IMAGE")
+        if name == "ADAPTER":
+            line = self.random.choice(["ADAPTER=native", f"ADAPTER=inetd\nCOMMAND={self.commands[0]}"])
+            without.append("IMAGE" if "inetd" in line else "COMMAND")
         return Mutation(self.text(where, line, without), line, where, True,
                         not (where == "DISPATCHER" and self.cannot_change(option)))
 

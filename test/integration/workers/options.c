@@ -19,6 +19,9 @@ static const char *const types[SCHEMA_TYPES] = {
 	[SCHEMA_LOGFILE] = "logfile",
 	[SCHEMA_USER] = "user",
 	[SCHEMA_GROUP] = "group",
+	[SCHEMA_WORD] = "word",
+	[SCHEMA_SIGNAL] = "signal",
+	[SCHEMA_TEXT] = "text",
 	[SCHEMA_RLIMIT_COUNT] = "rlimit_number",
 	[SCHEMA_RLIMIT_SIZE] = "rlimit_size",
 	[SCHEMA_RLIMIT_TIME] = "rlimit_time",
@@ -50,7 +53,8 @@ static void print_option(const struct schema_option *o)
 		truth(o->scope & SCHEMA_TOP_SERVICES));
 	printf(", \"own\": %s, \"own_restart\": %s", truth(o->scope & SCHEMA_IN_DISPATCHER),
 		truth(o->own_change & SCHEMA_RESTART));
-	printf(", \"replaces_workers\": %s}", truth(o->change & SCHEMA_WORKERS));
+	printf(", \"replaces_workers\": %s, \"words\": \"%s\"}", truth(o->change & SCHEMA_WORKERS),
+		o->words ? o->words : "");
 }
 
 int main(void)

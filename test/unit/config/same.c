@@ -58,7 +58,7 @@ static struct service_settings without_offsets(const struct service_settings *sv
 
 	memcpy(&bare, svc, sizeof(bare));
 	bare.name = bare.where = bare.off_where = bare.image = bare.logfile = bare.user_name = 0;
-	bare.working_directory = 0;
+	bare.working_directory = bare.refuse_text = 0;
 	bare.exempt_sources = bare.listeners = bare.command = bare.parameters = none;
 	bare.environment = bare.groups = none;
 	return bare;
@@ -79,6 +79,8 @@ static const char *same_service(
 		return "user_name";
 	if (!same_text(x, a->working_directory, b->working_directory))
 		return "working_directory";
+	if (!same_text(x, a->refuse_text, b->refuse_text))
+		return "refuse_text";
 	if (!same_texts(x, a->command, b->command))
 		return "command";
 	if (!same_texts(x, a->parameters, b->parameters))

@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const char sample[] =
-	SERVICE "PARAMETER=A=b\nENVIRONMENT=C=d\nEXEMPT_SOURCES=::1\nPORT=unix:/x\n";
+	SERVICE "PARAMETER=A=b\nENVIRONMENT=C=d\nEXEMPT_SOURCES=::1\nPORT=unix:/x\nREFUSE_TEXT=busy\n"
+		"[SERVICE=B]\nPORT=7008\nADAPTER=server\nCOMMAND=/bin/true x\n";
 
 static void a_block_that_was_cut_is_refused(void **state)
 {

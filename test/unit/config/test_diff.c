@@ -183,8 +183,11 @@ static const char *sample(const struct schema_option *o, bool second)
 		{SCHEMA_IMAGE, {"/bin/true", "/bin/false"}},
 		{SCHEMA_COMMAND, {"/bin/true a", "/bin/true b"}},
 		{SCHEMA_RUN_USER, {"mail", "games"}}, {SCHEMA_RUN_GROUP, {"mail", "games"}},
-		{SCHEMA_RUN_GROUPS, {"mail", "games,mail"}}};
+		{SCHEMA_RUN_GROUPS, {"mail", "games,mail"}}, {SCHEMA_SIGNAL, {"QUIT", "INT"}},
+		{SCHEMA_TEXT, {"busy", "away"}}};
 
+	if (o->type == SCHEMA_WORD && !strstr(o->name, "ADAPTER"))
+		return second ? strchr(o->words, ' ') + 1 : o->initial;
 	for (unsigned i = 0; i < ARRAY_LEN(samples); i++)
 		if (samples[i].type == o->type)
 			return samples[i].values[second];

@@ -30,7 +30,7 @@ static char *read_page(void)
 	return text;
 }
 
-/* "*NAME*, *ALIAS* (type, default X, with COMMAND Y) doc" */
+/* "*NAME*, *ALIAS* (type, default X, with ADAPTER=inetd Y) doc" */
 static void entry_of(const struct schema_option *o, char *entry, size_t size)
 {
 	FILE *out = fmemopen(entry, size, "w");
@@ -46,7 +46,7 @@ static void entry_of(const struct schema_option *o, char *entry, size_t size)
 	if (o->initial)
 		fprintf(out, ", default %s", o->initial);
 	if (o->initial_inetd)
-		fprintf(out, ", with COMMAND %s", o->initial_inetd);
+		fprintf(out, ", with ADAPTER=inetd %s", o->initial_inetd);
 	fprintf(out, ") %s", o->doc);
 	fclose(out);
 }

@@ -30,6 +30,9 @@ static const char everything[] =
 	"56\nMAX_CONNS_PER_SOURCE=9\nHANDOFF_TIMEOUT=250ms\nLOG_CONNECTIONS=1\nENABLE=0\n"
 	"[SERVICE=EXEC]\nPORT=0\nCOMMAND=/bin/sh -c 'a \"b\" \\c' \"\" "
 	"it\\'s\nCONNECTION_TIMEOUT=90\n"
+	"[SERVICE=SERVER]\nPORT=7011\nADAPTER=server\nCOMMAND=/bin/cat 'a b'\nADAPTER_METHOD=notify\n"
+	"STOP_STYLE=eof\nSTOP_SIGNAL=34\nWHEN_FULL=refuse\nQUEUE_SIZE=3\nQUEUE_TIMEOUT=1500ms\n"
+	"REFUSE_TEXT=421 4.3.2 = busy\n"
 	"[SERVICE=DISPATCHER]\nRUN_DIR=/srv/d\nADMIN_GROUP=mail\nSHUTDOWN_TIMEOUT=0\n";
 
 static void what_is_printed_reads_back_as_the_same(void **state)

@@ -60,12 +60,23 @@ static const char *roll_text(enum schema_type type)
 		[SCHEMA_VARIABLES] = {"A=b = c", "_=", "X1= lead", ""},
 		[SCHEMA_SOURCES] = {"10.0.0.0/8", "::/0 192.0.2.1", "fe80::/10", ""},
 		[SCHEMA_ADDRESSES] = {"127.0.0.1", "::1", "127.0.0.1,::1", "192.0.2.7"},
+		[SCHEMA_SIGNAL] = {"TERM", "sigquit", "40", "9"},
+		[SCHEMA_TEXT] = {"421 4.3.2 busy", "", "=", "a  'b' \\"},
 		[SCHEMA_IMAGE] = {"/bin/true", "a-program", "PMDF_EXE:x y", "dispatcher-exec"},
 		[SCHEMA_COMMAND] = {"/bin/sh -c 'a \"b\"' \"\"", "/a\\ b it\\'s", "/x \\\\ \"\\\"\"",
 			"IMTA_BIN:x -y"},
 	};
 
 	return choices[type][roll(4)];
+}
+
+static void put_word(FILE *out, const struct schema_option *o)
+{
+	unsigned values = (unsigned)(o->max - o->min + 1);
+	int len;
+	const char *word = schema_word_at(o, (unsigned)o->min + (unsigned)roll(values), &len);
+
+	fprintf(out, "%s=%.*s\n", o->name, len, word);
 }
 
 static void put_value(FILE *out, const struct schema_option *o)
@@ -87,6 +98,9 @@ static void put_value(FILE *out, const struct schema_option *o)
 	case SCHEMA_MODE:
 		fprintf(out, "%s=%s\n", o->name, format_number(o->type, roll_number(o), text));
 		return;
+	case SCHEMA_WORD:
+		put_word(out, o);
+		return;
 	default:
 		fprintf(out, "%s=%s\n", o->name, roll_text(o->type));
 	}
@@ -96,7 +110,7 @@ static bool is_for_any_section(const struct schema_option *o)
 {
 	return o->type != SCHEMA_PORTS && o->type != SCHEMA_TLS_PORTS &&
 	       o->type != SCHEMA_NOT_ENFORCED && o->type != SCHEMA_WITHOUT_MEANING &&
-	       o->type != SCHEMA_IMAGE && o->type != SCHEMA_COMMAND;
+	       o->type != SCHEMA_IMAGE && o->type != SCHEMA_COMMAND && !strstr(o->name, "ADAPTER");
 }
 
 /* A few options of a section, each in its scope. */
@@ -118,7 +132,12 @@ static void put_service(FILE *out, unsigned number)
 	else
 		fprintf(out, roll(2) ? "PORT=%u, unix:/run/%u\n" : "PORT=%u\nPORT=127.0.0.2:%u\n",
 			1000 + number, 3000 + number);
-	put_value(out, schema_get(roll(2) ? "IMAGE" : "COMMAND"));
+	if (roll(3))
+		put_value(out, schema_get(roll(2) ? "IMAGE" : "COMMAND"));
+	else
+		fputs(roll(2) ? "ADAPTER=server\nCOMMAND=/bin/true -x\n"
+			      : "ADAPTER=inetd\nCOMMAND=/bin/true -x\n",
+			out);
 	put_options(out, SCHEMA_IN_SERVICE, (unsigned)roll(8));
 }
 

@@ -220,12 +220,12 @@ static void misspelt_options_are_told_with_the_nearest_name(void **state)
 {
 	assert_string_equal(
 		world_refused(state, "MAXPROCS=3\nXYZZY=1\nMIN_CONN=2\nUSE_NSLOGS=1\n" SERVICE
-				     "WHEN_FULL=hold\nIMGAE=x\n"),
+				     "HOLD_WORKERS=hold\nIMGAE=x\n"),
 		"E main.cnf:1: unknown option MAXPROCS; did you mean MAX_PROCS?\n"
 		"E main.cnf:2: unknown option XYZZY; dispatcher.cnf(5) lists all\n"
 		"E main.cnf:3: unknown option MIN_CONN; did you mean MIN_CONNS?\n"
 		"E main.cnf:4: unknown option USE_NSLOGS; dispatcher.cnf(5) lists all\n"
-		"E main.cnf:8: unknown option WHEN_FULL; dispatcher.cnf(5) lists all\n"
+		"E main.cnf:8: unknown option HOLD_WORKERS; dispatcher.cnf(5) lists all\n"
 		"E main.cnf:9: unknown option IMGAE; did you mean IMAGE?\n");
 }
 

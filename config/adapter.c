@@ -1,0 +1,148 @@
+/* What kind of program serves a service. Files without ADAPTER mean what they always meant: IMAGE is a
+ * native worker, COMMAND is run by dispatcher-exec. An unmodified server must be asked for by
+ * name, as the same command line could also be run for each connection. */
+#include "config/build.h"
+#include "common/base.h"
+
+#include <string.h>
+
+static bool is_exec(const char *path)
+{
+	const char *name = path + strlen(path);
+
+	while (name > path && !strchr("/:", name[-1]))
+		name--;
+	return !strcmp(name, ADAPTER_EXEC);
+}
+
+enum settings_adapter adapter_of(const struct scope *s)
+{
+	const struct source_line *line = scope_line(s, "ADAPTER"), *image = scope_line(s, "IMAGE");
+	unsigned adapter;
+
+	if (line && !schema_word_index(schema_get("ADAPTER"), line->value, &adapter))
+		return (enum settings_adapter)adapter;
+	if (image ? is_exec(image->value) : scope_line(s, "COMMAND") != NULL)
+		return ADAPTER_INETD;
+	return ADAPTER_NATIVE;
+}
+
+static void check_without_adapter(struct build *b, const struct scope *s,
+	const struct source_line *image, const struct source_line *command)
+{
+	if (!image && !command)
+		report_error(b->report, &s->own->where,
+			"service %s has neither IMAGE nor COMMAND: nothing would serve its "
+			"connections",
+			s->own->name ? s->own->name : "?");
+	else if (image && command && !is_exec(image->value))
+		report_error(b->report, &command->where,
+			"COMMAND is run by %s only; take out this line or IMAGE=%.60s",
+			ADAPTER_EXEC, image->value);
+	else if (image && !command && is_exec(image->value))
+		report_error(b->report, &image->where, "IMAGE=%s needs COMMAND=command line",
+			ADAPTER_EXEC);
+}
+
+static void check_native(struct build *b, const struct source_line *adapter,
+	const struct source_line *image, const struct source_line *command)
+{
+	if (!image)
+		report_error(b->report, &adapter->where, "ADAPTER=native needs IMAGE=program");
+	else if (is_exec(image->value))
+		report_error(b->report, &image->where,
+			"%s runs a COMMAND; write ADAPTER=inetd, or another IMAGE", ADAPTER_EXEC);
+	if (command)
+		report_error(b->report, &command->where,
+			"ADAPTER=native has no COMMAND; take out the line, or write ADAPTER=inetd or "
+			"server");
+}
+
+static void check_inetd(struct build *b, const struct source_line *adapter,
+	const struct source_line *image, const struct source_line *command)
+{
+	if (!command)
+		report_error(
+			b->report, &adapter->where, "ADAPTER=inetd needs COMMAND=command line");
+	if (image && !is_exec(image->value))
+		report_error(b->report, &image->where,
+			"ADAPTER=inetd runs COMMAND and has no IMAGE; take out the line");
+}
+
+static void check_server(struct build *b, const struct source_line *adapter,
+	const struct source_line *image, const struct source_line *command)
+{
+	if (!command)
+		report_error(b->report, &adapter->where,
+			"ADAPTER=server needs COMMAND=the server's command line");
+	if (image)
+		report_error(b->report, &image->where,
+			"ADAPTER=server runs COMMAND and has no IMAGE; take out the line");
+}
+
+void adapter_check_pair(struct build *b, const struct scope *s)
+{
+	const struct source_line *adapter = scope_line(s, "ADAPTER"), *image = scope_line(s, "IMAGE"),
+				 *command = scope_line(s, "COMMAND");
+
+	if (!adapter)
+		check_without_adapter(b, s, image, command);
+	else if (adapter_of(s) == ADAPTER_NATIVE)
+		check_native(b, adapter, image, command);
+	else if (adapter_of(s) == ADAPTER_INETD)
+		check_inetd(b, adapter, image, command);
+	else
+		check_server(b, adapter, image, command);
+}
+
+/* The kernel tells nothing of unix sockets that end, and who watches system calls counts no closes. */
+static void check_listeners(
+	struct build *b, const struct scope *s, const struct service_settings *svc)
+{
+	const struct settings_listener *list = (const struct settings_listener *)block_text_at(
+		&b->block, svc->listeners.at);
+
+	for (uint32_t i = 0; i < svc->listeners.count; i++) {
+		if (list[i].addr.family != AF_UNIX || svc->adapter_method != METHOD_NOTIFY)
+			continue;
+		report_error(b->report, scope_where(s, "PORT"),
+			"%s: connections of unix sockets cannot be counted with "
+			"ADAPTER_METHOD=notify; listen on an address, or take a dynamically linked "
+			"program (ADAPTER_METHOD=preload)",
+			block_text_at(&b->block, list[i].name));
+		return;
+	}
+}
+
+static void check_slots(struct build *b, const struct scope *s, const struct service_settings *svc)
+{
+	uint32_t slots = settings_conn_slots(svc);
+
+	if (slots > SETTINGS_SERVER_SLOTS)
+		report_error(b->report, scope_where(s, "MAX_CONNS"),
+			"with ADAPTER=server there can be %u connections, those of workers that "
+			"drain with them; here it is %u: lower MAX_CONNS or MAX_PROCS",
+			SETTINGS_SERVER_SLOTS, slots);
+}
+
+void adapter_build(struct build *b, const struct scope *s, struct service_settings *svc)
+{
+	const struct source_line *method = scope_line(s, "ADAPTER_METHOD"),
+				 *tls = scope_line(s, "TLS_PORT");
+
+	if (svc->adapter != ADAPTER_SERVER) {
+		if (method)
+			report_error(b->report, &method->where,
+				"ADAPTER_METHOD goes with ADAPTER=server only; take out the line");
+		svc->adapter_method = METHOD_NONE;
+		return;
+	}
+	if (!svc->adapter_method)
+		svc->adapter_method = METHOD_PRELOAD;
+	check_listeners(b, s, svc);
+	check_slots(b, s, svc);
+	if (tls)
+		report_error(b->report, &tls->where,
+			"TLS_PORT: a server of ADAPTER=server speaks TLS by itself or not at all; "
+			"write PORT, and let the server have the certificate");
+}
