@@ -130,13 +130,6 @@ static void classify(
 	if (!is_in_place(report, section, line, option))
 		return;
 	switch (option->type) {
-	case SCHEMA_TLS_PORTS:
-		report_error(report, &line->where,
-			"%s=%.60s: TLS is not spoken by this version, and these ports must not be "
-			"served "
-			"in plain text; take the line out",
-			line->key, line->value);
-		break;
 	case SCHEMA_NOT_ENFORCED:
 		tell_not_enforced(report, line, option);
 		break;

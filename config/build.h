@@ -84,6 +84,21 @@ void adapter_build(struct build *b, const struct scope *s, struct service_settin
 /* Listeners, and whether PORT=0 disables the service. */
 void ports_build(struct build *b, const struct scope *s, struct service_settings *svc);
 
+/* --- tlsopts.c --- */
+int tls_store_said(struct build *b, const struct schema_option *option, const struct source_line *line,
+	void *field);
+int tls_store_file(struct build *b, const struct schema_option *option, const struct source_line *line,
+	void *field);
+/* Elements of lists, as lists.c wants them. */
+int tls_add_file(struct build *b, const struct schema_option *option, const struct source_line *line,
+	struct vec *elements);
+int tls_add_sni(struct build *b, const struct schema_option *option, const struct source_line *line,
+	struct vec *elements);
+int tls_add_protocols(struct build *b, const struct schema_option *option,
+	const struct source_line *line, struct vec *elements);
+/* Whether what is said of TLS makes sense together. */
+void tls_check(struct build *b, const struct scope *s, const struct service_settings *svc);
+
 /* --- account.c --- */
 int account_user(struct build *b, const struct schema_option *option,
 	const struct source_line *line, uint32_t *ret_uid);

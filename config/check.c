@@ -49,6 +49,48 @@ static bool listeners_are_whole(const struct settings *s, const struct service_s
 	return true;
 }
 
+static bool said_is_whole(const struct settings *s, const struct settings_said *said)
+{
+	return text_is_whole(s, said->text) && text_is_whole(s, said->where);
+}
+
+static bool files_are_whole(const struct settings *s, struct settings_list list)
+{
+	const struct settings_said *files = settings_list_data(s, list);
+
+	if (!list_is_whole(s, list, sizeof(*files)))
+		return false;
+	for (uint32_t i = 0; i < list.count; i++)
+		if (!files[i].text || !files[i].where || !said_is_whole(s, &files[i]))
+			return false;
+	return true;
+}
+
+static bool snis_are_whole(const struct settings *s, struct settings_list list)
+{
+	const struct settings_sni *snis = settings_list_data(s, list);
+
+	if (!list_is_whole(s, list, sizeof(*snis)))
+		return false;
+	for (uint32_t i = 0; i < list.count; i++)
+		if (!snis[i].name || !snis[i].cert || !snis[i].key || !snis[i].where ||
+			!text_is_whole(s, snis[i].name) || !text_is_whole(s, snis[i].cert) ||
+			!text_is_whole(s, snis[i].key) || !text_is_whole(s, snis[i].where))
+			return false;
+	return true;
+}
+
+static bool tls_is_whole(const struct settings *s, const struct service_settings *svc)
+{
+	return files_are_whole(s, svc->tls_certs) && files_are_whole(s, svc->tls_keys) &&
+	       svc->tls_certs.count == svc->tls_keys.count && snis_are_whole(s, svc->tls_snis) &&
+	       texts_are_whole(s, svc->tls_alpn) && said_is_whole(s, &svc->tls_ciphers) &&
+	       said_is_whole(s, &svc->tls_ciphersuites) && said_is_whole(s, &svc->tls_groups) &&
+	       said_is_whole(s, &svc->tls_client_ca) &&
+	       svc->tls_min_version <= TLS_VERSION_1_3 &&
+	       svc->tls_client_auth <= CLIENT_AUTH_REQUIRE;
+}
+
 /* Tables are sized by the numbers, so they must be in the ranges that keep the sizes sane. */
 static bool numbers_are_in_range(const struct service_settings *svc)
 {
@@ -90,6 +132,7 @@ static bool service_is_whole(const struct settings *s, const struct service_sett
 		if (!text_is_whole(s, texts[i]))
 			return false;
 	return svc->name && svc->where && numbers_are_in_range(svc) && adapter_is_whole(svc) &&
+	       tls_is_whole(s, svc) &&
 	       listeners_are_whole(s, svc) && texts_are_whole(s, svc->command) &&
 	       texts_are_whole(s, svc->parameters) && texts_are_whole(s, svc->environment) &&
 	       list_is_whole(s, svc->groups, sizeof(uint32_t)) &&

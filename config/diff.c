@@ -103,6 +103,20 @@ static unsigned compare_options(struct diff_maker *m)
 	return changes;
 }
 
+/* Whether an address that stays begins to speak TLS, or ceases to. What workers were told of it holds
+ * for what they have been offered; so new workers are told the new. */
+static bool tls_differs(const struct diff_maker *m)
+{
+	const struct diff_listener *pairs = (const void *)(m->block.memory + m->listeners.at);
+
+	for (uint32_t i = 0; !m->block.failed && i < m->listeners.count; i++)
+		if (pairs[i].old != DIFF_NONE && pairs[i].next != DIFF_NONE &&
+			settings_listeners(m->old, m->was)[pairs[i].old].tls !=
+				settings_listeners(m->next, m->is)[pairs[i].next].tls)
+			return true;
+	return false;
+}
+
 static void add_service(struct diff_maker *m, uint32_t old, uint32_t next)
 {
 	struct diff_service d = {.old = old, .next = next}, *slot = vec_push(&m->services);
@@ -117,6 +131,7 @@ static void add_service(struct diff_maker *m, uint32_t old, uint32_t next)
 	diff_words_begin(m);
 	if (m->was && m->is) {
 		d.changes = compare_options(m);
+		d.changes |= tls_differs(m) ? SCHEMA_WORKERS : 0;
 		d.kind = d.changes ? DIFF_CHANGED : DIFF_SAME;
 	} else {
 		d.kind = m->is ? DIFF_NEW : DIFF_GONE;

@@ -13,6 +13,7 @@ struct diff_maker {
 	/* what is being compared: a service, NULL where there is none; both NULL: the dispatcher itself */
 	const struct service_settings *was, *is;
 	struct settings_list listeners; /* in the block: of struct diff_listener */
+	bool ports_said;
 	FILE *out; /* the words so far */
 	char *text;
 	size_t size;

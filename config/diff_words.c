@@ -12,6 +12,7 @@
 
 void diff_words_begin(struct diff_maker *m)
 {
+	m->ports_said = false;
 	m->text = NULL;
 	m->out = open_memstream(&m->text, &m->size);
 	m->block.failed = m->block.failed || !m->out;
@@ -71,7 +72,7 @@ static const char *short_value(const char *lines, char ret_text[SHOWN_BYTES])
 static bool is_shown(enum schema_type type)
 {
 	return type != SCHEMA_IMAGE && type != SCHEMA_COMMAND && type != SCHEMA_VARIABLES &&
-	       type != SCHEMA_PAIRS;
+	       type != SCHEMA_PAIRS && type != SCHEMA_FILES && type != SCHEMA_SNI;
 }
 
 static void say_value(struct diff_maker *m, const struct schema_option *option, const char *before,
@@ -100,10 +101,12 @@ static bool is_everywhere(const struct settings_listener *l)
 static void say_listener(struct diff_maker *m, const struct settings *s,
 	const struct settings_listener *l, const char *what)
 {
+	const char *tls = l->tls ? "tls " : "";
+
 	if (is_everywhere(l))
-		say(m, "port %u%s", l->addr.port, what);
+		say(m, "%sport %u%s", tls, l->addr.port, what);
 	else
-		say(m, "port %s%s", settings_text(s, l->name), what);
+		say(m, "%sport %s%s", tls, settings_text(s, l->name), what);
 }
 
 static const struct diff_listener *pair_at(const struct diff_maker *m, uint32_t index)
@@ -128,12 +131,20 @@ static bool is_said(const struct diff_maker *m, uint32_t index)
 	for (uint32_t i = 0; i < index && is_everywhere(l); i++) {
 		other = pair_at(m, i);
 		before = listener_of(m, other);
-		if (is_everywhere(before) && before->addr.port == l->addr.port &&
+		if (is_everywhere(before) && before->addr.port == l->addr.port && before->tls == l->tls &&
 			(other->old == DIFF_NONE) == (pair->old == DIFF_NONE) &&
 			(other->next == DIFF_NONE) == (pair->next == DIFF_NONE))
 			return true;
 	}
 	return false;
+}
+
+/* An address that stays begins to speak TLS, or ceases to. */
+static bool is_turned(const struct diff_maker *m, const struct diff_listener *pair)
+{
+	return m->was && m->is && pair->old != DIFF_NONE && pair->next != DIFF_NONE &&
+	       settings_listeners(m->old, m->was)[pair->old].tls !=
+		       settings_listeners(m->next, m->is)[pair->next].tls;
 }
 
 /* Those that came or went; of a new service and of one that is gone these are all. */
@@ -148,13 +159,20 @@ static void say_listeners(struct diff_maker *m, const char *added, const char *r
 			say_listener(m, m->next, listener_of(m, pair), added);
 		else if (pair->next == DIFF_NONE)
 			say_listener(m, m->old, listener_of(m, pair), removed);
+		else if (is_turned(m, pair))
+			say_listener(m, m->next, listener_of(m, pair),
+				listener_of(m, pair)->tls ? " was plain" : " was tls");
 	}
 }
 
-static void say_ports(struct diff_maker *m)
+/* PORT and TLS_PORT are told together. */
+static void say_ports_once(struct diff_maker *m)
 {
 	long before = m->out ? ftell(m->out) : 0;
 
+	if (m->ports_said)
+		return;
+	m->ports_said = true;
 	say_listeners(m, " added", " removed");
 	if (m->out && ftell(m->out) == before)
 		say(m, "ports in another order");
@@ -199,8 +217,8 @@ void diff_say_option(struct diff_maker *m, const struct schema_option *option, c
 {
 	if (!m->was && option->own_change & SCHEMA_RESTART)
 		refuse_option(m, option);
-	if (m->was && option->type == SCHEMA_PORTS)
-		say_ports(m);
+	if (m->was && (option->type == SCHEMA_PORTS || option->type == SCHEMA_TLS_PORTS))
+		say_ports_once(m);
 	else if (m->was && option->change == SCHEMA_ENABLED)
 		say(m, "%s", m->is->enabled ? "enabled" : "disabled");
 	else if (!m->was || option->change != SCHEMA_BACKLOG || !follows_limits(m->was) ||

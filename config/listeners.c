@@ -19,11 +19,13 @@ struct port_taken {
 struct wanted {
 	struct build *b;
 	const struct scope *scope;
+	const struct schema_option *option; /* PORT or TLS_PORT */
 	const struct where *blame; /* of a host that is wrong: its PORT or INTERFACE_ADDRESS */
 	struct vec listeners;      /* of struct settings_listener */
 	struct vec taken;          /* of struct port_taken: of this service */
 	bool enabled;              /* ENABLE=1: its addresses must not be taken */
 	bool is_off;               /* PORT=0 */
+	bool is_said;              /* anything but TLS_PORT=0 */
 };
 
 static bool collide(const struct port_taken *a, const struct port_taken *b)
@@ -57,6 +59,7 @@ static void add_listener(struct wanted *w, const struct port_taken *taken, const
 	}
 	*mine = *taken;
 	slot->addr = taken->addr;
+	slot->tls = w->option->type == SCHEMA_TLS_PORTS;
 	slot->path = taken->addr.family == AF_UNIX ? block_text(block, taken->path) : 0;
 	slot->name = block_text(block, name);
 	slot->where = block_text(block, where_format(&taken->where, place));
@@ -91,14 +94,14 @@ static void want_addr(
 static void want_path(struct wanted *w, const struct source_line *line, const struct port *port)
 {
 	struct port_taken taken = {.addr.family = AF_UNIX, .where = line->where};
-	OWNS_MEM char *path = path_resolve(w->b, schema_get("PORT"), &line->where, port->path);
+	OWNS_MEM char *path = path_resolve(w->b, w->option, &line->where, port->path);
 	OWNS_MEM char *name = NULL;
 
 	if (!path)
 		return;
 	if (strlen(path) >= sizeof(taken.path)) {
 		report_error(w->b->report, &line->where,
-			"PORT=%.60s...: the path of a unix socket has at most %zu bytes", path,
+			"%s=%.60s...: the path of a unix socket has at most %zu bytes", w->option->name, path,
 			sizeof(taken.path) - 1);
 		return;
 	}
@@ -185,19 +188,21 @@ static void want_word(struct wanted *w, const struct source_line *line, const ch
 	const char *wrong = port_parse(word, &port);
 
 	w->blame = &line->where;
+	w->is_said = w->is_said || wrong || port.kind != PORT_NONE ||
+		     w->option->type == SCHEMA_PORTS;
 	if (wrong) {
-		report_error(w->b->report, &line->where, "PORT: %.60s: %s", word, wrong);
+		report_error(w->b->report, &line->where, "%s: %.60s: %s", w->option->name, word, wrong);
 		return;
 	}
 	switch (port.kind) {
 	case PORT_NONE:
-		w->is_off = true;
+		w->is_off = w->is_off || w->option->type == SCHEMA_PORTS;
 		break;
 	case PORT_BARE:
 		want_bare(w, line, port.number);
 		break;
 	case PORT_AT_HOST:
-		want_host(w, line, "PORT", port.host, port.family, port.number);
+		want_host(w, line, w->option->name, port.host, port.family, port.number);
 		break;
 	case PORT_UNIX:
 		want_path(w, line, &port);
@@ -211,7 +216,9 @@ static void want_line(struct wanted *w, const struct source_line *line)
 
 	if (!*line->value)
 		report_error(w->b->report, &line->where,
-			"PORT has no value; write PORT=25, or 0 for none");
+			"%s has no value; write %s=25, or 0 for none", w->option->name,
+			w->option->name);
+	w->is_said = w->is_said || !*line->value;
 	while (copy && (word = list_next(&rest)))
 		want_word(w, line, word);
 }
@@ -229,18 +236,41 @@ static void take_all(struct wanted *w)
 	}
 }
 
+static bool is_all_tls(const struct vec *listeners)
+{
+	for (size_t i = 0; i < listeners->count; i++)
+		if (!((const struct settings_listener *)vec_at(listeners, i))->tls)
+			return false;
+	return true;
+}
+
 static void finish(struct wanted *w, struct service_settings *svc)
 {
 	const struct where *where = scope_where(w->scope, "PORT");
 
 	if (w->is_off && w->listeners.count)
-		report_error(
-			w->b->report, where, "PORT is 0 and names ports as well; take one out");
+		report_error(w->b->report, where,
+			"PORT is 0, which disables the service, and %s names ports as well; take one "
+			"out, or write ENABLE=0",
+			is_all_tls(&w->listeners) ? "TLS_PORT" : "it");
 	if (w->is_off)
 		svc->enabled = 0;
 	if (svc->enabled)
 		take_all(w);
 	svc->listeners = block_list(&w->b->block, &w->listeners);
+}
+
+/* All lines of PORT or of TLS_PORT. */
+static void want_option(struct wanted *w, const char *name)
+{
+	const struct schema_option *option = schema_get(name);
+	const struct source_section *section = scope_section(w->scope, option);
+	const struct source_line *line;
+	size_t index = 0;
+
+	w->option = option;
+	while (section && (line = section_next(section, option, &index)))
+		want_line(w, line);
 }
 
 void ports_build(struct build *b, const struct scope *s, struct service_settings *svc)
@@ -250,16 +280,12 @@ void ports_build(struct build *b, const struct scope *s, struct service_settings
 		.enabled = svc->enabled,
 		.listeners.elem = sizeof(struct settings_listener),
 		.taken.elem = sizeof(struct port_taken)};
-	const struct schema_option *option = schema_get("PORT");
-	const struct source_section *section = scope_section(s, option);
-	const struct source_line *line;
-	size_t index = 0;
 
 	b->taken.elem = sizeof(struct port_taken);
-	while (section && (line = section_next(section, option, &index)))
-		want_line(&w, line);
+	want_option(&w, "PORT");
+	want_option(&w, "TLS_PORT");
 	finish(&w, svc);
-	if (!section && svc->enabled)
+	if (!w.is_said && svc->enabled)
 		report_error(b->report, &s->own->where,
 			"service %s has no PORT; write PORT=number, or PORT=0 to disable it",
 			s->own->name ? s->own->name : "?");

@@ -137,6 +137,9 @@ static const struct {
 	[SCHEMA_PAIRS] = {add_pair, sizeof(uint32_t)},
 	[SCHEMA_VARIABLES] = {add_variable, sizeof(uint32_t)},
 	[SCHEMA_SOURCES] = {add_sources, sizeof(struct settings_prefix)},
+	[SCHEMA_FILES] = {tls_add_file, sizeof(struct settings_said)},
+	[SCHEMA_SNI] = {tls_add_sni, sizeof(struct settings_sni)},
+	[SCHEMA_PROTOCOLS] = {tls_add_protocols, sizeof(uint32_t)},
 };
 
 bool value_is_list(enum schema_type type)

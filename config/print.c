@@ -142,16 +142,47 @@ static void print_sources(const struct printer *p, const struct schema_option *o
 static void print_ports(const struct printer *p, const struct schema_option *o, const void *field)
 {
 	const struct settings_listener *list = settings_listeners(p->s, p->svc);
-	uint32_t printed = 0;
+	bool tls = o->type == SCHEMA_TLS_PORTS;
+	uint32_t any = 0;
 
 	for (uint32_t i = 0; i < p->svc->listeners.count; i++) {
 		if (list[i].leaving && !p->svc->leaving)
 			continue;
-		fprintf(p->out, "%s=%s\n", o->name, settings_text(p->s, list[i].name));
-		printed++;
+		if (tls == (bool)list[i].tls)
+			fprintf(p->out, "%s=%s\n", o->name, settings_text(p->s, list[i].name));
+		any++;
 	}
-	if (!printed)
+	if (!any && !tls)
 		fprintf(p->out, "%s=0\n", o->name);
+}
+
+/* --- TLS --- */
+
+static void print_said(const struct printer *p, const struct schema_option *o, const void *field)
+{
+	const struct settings_said *said = field;
+
+	if (said->text)
+		fprintf(p->out, "%s=%s\n", o->name, settings_text(p->s, said->text));
+}
+
+static void print_files(const struct printer *p, const struct schema_option *o, const void *field)
+{
+	struct settings_list list = *(const struct settings_list *)field;
+	const struct settings_said *files = settings_list_data(p->s, list);
+
+	for (uint32_t i = 0; i < list.count; i++)
+		print_said(p, o, &files[i]);
+}
+
+static void print_snis(const struct printer *p, const struct schema_option *o, const void *field)
+{
+	struct settings_list list = *(const struct settings_list *)field;
+	const struct settings_sni *snis = settings_list_data(p->s, list);
+
+	for (uint32_t i = 0; i < list.count; i++)
+		fprintf(p->out, "%s=%s %s %s\n", o->name, settings_text(p->s, snis[i].name),
+			settings_text(p->s, snis[i].cert), settings_text(p->s, snis[i].key));
 }
 
 /* A word so quoted that the splitter gives it back. */
@@ -224,6 +255,8 @@ static print *const prints[SCHEMA_TYPES] = {
 	[SCHEMA_PREFIX_BITS] = print_prefix_bits,
 	[SCHEMA_PATH] = print_text,
 	[SCHEMA_LOGFILE] = print_text,
+	[SCHEMA_SAID] = print_said,
+	[SCHEMA_FILE] = print_said,
 	[SCHEMA_USER] = print_id,
 	[SCHEMA_GROUP] = print_id,
 	[SCHEMA_WORD] = print_chosen,
@@ -235,7 +268,11 @@ static print *const prints[SCHEMA_TYPES] = {
 	[SCHEMA_PAIRS] = print_texts,
 	[SCHEMA_VARIABLES] = print_texts,
 	[SCHEMA_SOURCES] = print_sources,
+	[SCHEMA_FILES] = print_files,
+	[SCHEMA_SNI] = print_snis,
+	[SCHEMA_PROTOCOLS] = print_texts,
 	[SCHEMA_PORTS] = print_ports,
+	[SCHEMA_TLS_PORTS] = print_ports,
 	[SCHEMA_IMAGE] = print_image,
 	[SCHEMA_COMMAND] = print_command,
 	[SCHEMA_RUN_USER] = print_user,

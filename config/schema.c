@@ -118,6 +118,10 @@ static const struct schema_option options[] = {
 	/* listening */
 	{"PORT", "TCP_PORTS", SCHEMA_PORTS, SERVICE, OF(listeners, LISTENERS | SCHEMA_TOLD),
 		.doc = "Where the service listens; 0 disables the service."},
+	{"TLS_PORT", "SSL_PORTS TLS_PORTS SSL_PORT", SCHEMA_TLS_PORTS, SERVICE,
+		OF(listeners, LISTENERS | SCHEMA_TOLD),
+		.doc = "Where the service listens and TLS starts at once; in every form of PORT. Needs "
+		       "TLS_CERT."},
 	{"INTERFACE_ADDRESS", NULL, SCHEMA_ADDRESSES, DEFAULTS,
 		.doc = "Addresses that a bare port number listens on; default: all of IPv4 and "
 		       "IPv6."},
@@ -214,6 +218,40 @@ static const struct schema_option options[] = {
 	{"DEBUG", NULL, SCHEMA_MASK, BOTH, OF(debug, TOLD), TOP(debug, LIMITS), .initial = "0",
 		.doc = "Mask of debug topics; -1 = all."},
 
+	/* TLS */
+	{"TLS_CERT", NULL, SCHEMA_FILES, DEFAULTS, OF(tls_certs, TLS),
+		.doc = "A file with a certificate and those that lead from it to a known authority, in "
+		       "PEM."},
+	{"TLS_KEY", NULL, SCHEMA_FILES, DEFAULTS, OF(tls_keys, TLS),
+		.doc = "The file with the key of a TLS_CERT, in PEM: the first of the first, and so on."},
+	{"TLS_SNI", NULL, SCHEMA_SNI, DEFAULTS, OF(tls_snis, TLS),
+		.doc = "Another certificate for clients that ask for a name: the name, the file of the "
+		       "certificate, the file of its key."},
+	{"TLS_MIN_VERSION", NULL, SCHEMA_WORD, DEFAULTS, OF(tls_min_version, TLS),
+		.max = TLS_VERSION_1_3, .words = "1.2 1.3", .initial = "1.2", .doc = "The least version of TLS that is spoken: 1.2 or 1.3."},
+	{"TLS_CIPHERS", NULL, SCHEMA_SAID, DEFAULTS, OF(tls_ciphers, TLS),
+		.initial = "ECDHE+AESGCM:ECDHE+CHACHA20",
+		.doc = "Ciphers of TLS 1.2, as in ciphers(1)."},
+	{"TLS_CIPHERSUITES", NULL, SCHEMA_SAID, DEFAULTS, OF(tls_ciphersuites, TLS),
+		.doc = "Ciphers of TLS 1.3, parted by colons; default: OpenSSL's."},
+	{"TLS_GROUPS", NULL, SCHEMA_SAID, DEFAULTS, OF(tls_groups, TLS), .initial = "X25519:P-256:P-384",
+		.doc = "Groups for the exchange of keys, the preferred one first, parted by colons."},
+	{"TLS_ALPN", NULL, SCHEMA_PROTOCOLS, DEFAULTS, OF(tls_alpn, TLS),
+		.doc = "Names of protocols that a client may choose from (ALPN), the preferred one "
+		       "first."},
+	{"TLS_CLIENT_AUTH", NULL, SCHEMA_WORD, DEFAULTS, OF(tls_client_auth, TLS),
+		.max = CLIENT_AUTH_REQUIRE, .words = "none optional require", .initial = "none",
+		.doc = "Whether clients are asked for a certificate: none, optional or require."},
+	{"TLS_CLIENT_CA", NULL, SCHEMA_FILE, DEFAULTS, OF(tls_client_ca, TLS),
+		.doc = "A file with the certificates of the authorities that clients' certificates are "
+		       "checked against, in PEM."},
+	{"TLS_HANDSHAKE_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(tls_handshake_ms, TLS), .min = 1000,
+		.max = 86400000, .initial = "30s",
+		.doc = "Time in which a client must have finished its handshake."},
+	{"TLS_TICKET_LIFETIME", NULL, SCHEMA_TIME, DEFAULTS, OF(tls_ticket_ms, TLS), .min = 1000,
+		.max = 2 * 86400000, .initial = "12h",
+		.doc = "Time for which a key encrypts session tickets."},
+
 	/* the dispatcher itself */
 	{"RUN_DIR", NULL, SCHEMA_PATH, DISPATCHER, TOP(run_dir, RESTART),
 		.doc = "Directory of lock, pid file and control socket; default: /run/dispatcher; "
@@ -238,9 +276,6 @@ static const struct schema_option options[] = {
 		       "RUN_DIR."},
 
 	/* what legacy files may hold */
-	{"TLS_PORT", "SSL_PORTS TLS_PORTS SSL_PORT", SCHEMA_TLS_PORTS, SERVICE,
-		.doc = "Ports where TLS starts at once: refused, as this version does not speak "
-		       "TLS."},
 	{"DNS_VERIFY_DOMAIN", NULL, SCHEMA_NOT_ENFORCED, BOTH,
 		.doc = "NOT ENFORCED: clients are not looked up in DNS lists."},
 	{"ENABLE_RBL", NULL, SCHEMA_NOT_ENFORCED, BOTH,
@@ -373,12 +408,17 @@ const char *schema_type_name(enum schema_type type)
 		[SCHEMA_WORD] = "word",
 		[SCHEMA_SIGNAL] = "signal",
 		[SCHEMA_TEXT] = "text",
+		[SCHEMA_SAID] = "list",
+		[SCHEMA_FILE] = "path",
 		[SCHEMA_RLIMIT_COUNT] = "number or unlimited",
 		[SCHEMA_RLIMIT_SIZE] = "size or unlimited",
 		[SCHEMA_RLIMIT_TIME] = "time or unlimited",
 		[SCHEMA_PAIRS] = "NAME=VALUE",
 		[SCHEMA_VARIABLES] = "NAME=VALUE",
 		[SCHEMA_SOURCES] = "list of networks",
+		[SCHEMA_FILES] = "path",
+		[SCHEMA_SNI] = "name path path",
+		[SCHEMA_PROTOCOLS] = "list of names",
 		[SCHEMA_PORTS] = "list of ports",
 		[SCHEMA_ADDRESSES] = "list of addresses",
 		[SCHEMA_IMAGE] = "program",

@@ -19,6 +19,8 @@ enum schema_type {
 	SCHEMA_PREFIX_BITS,  /* "32/64": two uint32_t */
 	SCHEMA_PATH,         /* text: absolute path; logical names are known */
 	SCHEMA_LOGFILE,      /* text: stderr, syslog or a path */
+	SCHEMA_SAID,         /* struct settings_said: a text that OpenSSL reads */
+	SCHEMA_FILE,         /* struct settings_said: a path */
 	SCHEMA_USER,         /* uint32_t */
 	SCHEMA_GROUP,        /* uint32_t */
 	SCHEMA_WORD,         /* uint8_t: one of words, the first is min, the last max; less: not said */
@@ -31,8 +33,12 @@ enum schema_type {
 	SCHEMA_PAIRS,     /* texts NAME=VALUE, one a line */
 	SCHEMA_VARIABLES, /* texts NAME=VALUE with the name of an environment variable */
 	SCHEMA_SOURCES,   /* struct settings_prefix */
+	SCHEMA_FILES,     /* struct settings_said: paths, one a line */
+	SCHEMA_SNI,       /* struct settings_sni, one a line */
+	SCHEMA_PROTOCOLS, /* texts */
 	/* those that make sense only together: listeners.c, account.c, paths.c */
 	SCHEMA_PORTS,
+	SCHEMA_TLS_PORTS,
 	SCHEMA_ADDRESSES,
 	SCHEMA_IMAGE,
 	SCHEMA_COMMAND,
@@ -40,7 +46,6 @@ enum schema_type {
 	SCHEMA_RUN_GROUP,
 	SCHEMA_RUN_GROUPS,
 	/* known by name only */
-	SCHEMA_TLS_PORTS,       /* an error: would be served in plain text */
 	SCHEMA_NOT_ENFORCED,    /* an access control that is not carried out */
 	SCHEMA_WITHOUT_MEANING, /* a warning */
 	SCHEMA_TYPES
@@ -67,6 +72,7 @@ enum schema_change {
 	SCHEMA_ENABLED = 128,	/* the whole service opens or closes */
 	SCHEMA_CONTROL = 256,	/* who may use the control socket */
 	SCHEMA_RESTART = 512,	/* cannot change while the dispatcher runs */
+	SCHEMA_TLS = 1024,	/* living workers get new certificates or ticket keys */
 };
 
 struct schema_option {

@@ -94,6 +94,7 @@ void service_build(struct build *b, const struct scope *s, struct service_settin
 	agree(b, s, "MIN_CONNS", &svc.min_conns, "MAX_CONNS", &svc.max_conns);
 	check_worker(b, s, &svc);
 	adapter_build(b, s, &svc);
+	tls_check(b, s, &svc);
 	if (!svc.backlog)
 		svc.backlog = MAX(svc.max_procs * svc.max_conns, BACKLOG_LEAST);
 	svc.name = block_text(&b->block, s->own->name);

@@ -51,6 +51,18 @@ const char *settings_name(const struct settings *s, uint32_t id, bool is_group)
 	return NULL;
 }
 
+bool settings_has_tls(const struct settings *s, const struct service_settings *svc)
+{
+	const struct settings_listener *list = settings_listeners(s, svc);
+
+	if (!svc->tls_certs.count || svc->adapter != ADAPTER_INETD)
+		return svc->tls_certs.count && svc->adapter == ADAPTER_NATIVE;
+	for (uint32_t i = 0; i < svc->listeners.count; i++)
+		if (list[i].tls)
+			return true;
+	return false;
+}
+
 uint32_t settings_worker_slots(const struct service_settings *svc)
 {
 	return 3 * svc->max_procs + svc->max_shutdown;

@@ -38,6 +38,8 @@ enum settings_stop { STOP_SILENT, STOP_EOF };
 enum settings_full { FULL_WAIT, FULL_REFUSE };
 
 #define SETTINGS_SERVER_SLOTS (1u << 20) /* connection slots that a service with ADAPTER_SERVER may have */
+enum settings_client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_REQUIRE };
+enum settings_tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
 /* One address to listen on. */
 struct settings_listener {
@@ -46,6 +48,20 @@ struct settings_listener {
 	uint32_t name;	  /* text for people and for workers: "0.0.0.0:25", "[::]:25", "unix:/run/x" */
 	uint32_t where;	  /* text: "file:line" of the PORT */
 	uint32_t leaving; /* 1: no longer in the file (tables.h) */
+	uint32_t tls;	  /* 1: TLS starts at once */
+};
+
+/* A text and where it is written, for who finds out later that it is wrong. */
+struct settings_said {
+	uint32_t text;
+	uint32_t where; /* text: "file:line"; 0: it is the default */
+};
+
+/* A certificate for clients that ask for a name. */
+struct settings_sni {
+	uint32_t name; /* text: lower case, "mail.example.org" or "*.example.org" */
+	uint32_t cert, key; /* texts: absolute paths */
+	uint32_t where; /* text: "file:line" */
 };
 
 struct settings_rlimit {
@@ -116,6 +132,16 @@ struct service_settings {
 	uint32_t umask;			/* always set; default 022 */
 	int32_t nice;
 	struct settings_rlimit limits[SETTINGS_LIMITS]; /* index RLIMIT_... */
+
+	/* TLS */
+	struct settings_list tls_certs, tls_keys; /* of struct settings_said: paths, as many of both */
+	struct settings_list tls_snis;		  /* of struct settings_sni */
+	struct settings_list tls_alpn;		  /* of texts: protocol names, the first is preferred */
+	struct settings_said tls_ciphers, tls_ciphersuites, tls_groups; /* text 0: OpenSSL's own */
+	struct settings_said tls_client_ca;				/* a path; text 0: none */
+	uint64_t tls_handshake_ms, tls_ticket_ms;
+	uint8_t tls_min_version; /* enum settings_tls_version */
+	uint8_t tls_client_auth; /* enum settings_client_auth */
 };
 
 struct settings {
@@ -158,6 +184,10 @@ bool settings_same_listener(const struct settings *a, const struct settings_list
 	const struct settings *b, const struct settings_listener *other);
 const char *settings_list_text(const struct settings *s, struct settings_list list, uint32_t index);
 const void *settings_list_data(const struct settings *s, struct settings_list list);
+
+/* Whether the workers of a service get certificates: some listener speaks TLS, or they may begin it
+ * themselves (STARTTLS). */
+bool settings_has_tls(const struct settings *s, const struct service_settings *svc);
 
 /* Numbers that follow from a service's limits; all processes size their tables by these. */
 uint32_t settings_worker_slots(const struct service_settings *svc); /* living, and dead to be robbed */

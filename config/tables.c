@@ -60,6 +60,57 @@ static struct settings_list old_plain(struct tables *t, struct settings_list lis
 	return block_list(&t->block, &view);
 }
 
+static struct settings_said old_said(struct tables *t, struct settings_said said)
+{
+	return (struct settings_said){old_text(t, said.text), old_text(t, said.where)};
+}
+
+static struct settings_list old_files(struct tables *t, struct settings_list list)
+{
+	const struct settings_said *files = settings_list_data(t->before, list);
+	struct vec made = {.elem = sizeof(*files)};
+
+	for (uint32_t i = 0; i < list.count; i++) {
+		struct settings_said *slot = vec_push(&made);
+
+		if (slot)
+			*slot = old_said(t, files[i]);
+		else
+			t->block.failed = true;
+	}
+	return end_list(t, &made);
+}
+
+static struct settings_list old_snis(struct tables *t, struct settings_list list)
+{
+	const struct settings_sni *snis = settings_list_data(t->before, list);
+	struct vec made = {.elem = sizeof(*snis)};
+
+	for (uint32_t i = 0; i < list.count; i++) {
+		struct settings_sni *slot = vec_push(&made);
+
+		if (slot)
+			*slot = (struct settings_sni){old_text(t, snis[i].name),
+				old_text(t, snis[i].cert), old_text(t, snis[i].key),
+				old_text(t, snis[i].where)};
+		else
+			t->block.failed = true;
+	}
+	return end_list(t, &made);
+}
+
+static void old_tls(struct tables *t, const struct service_settings *was, struct service_settings *svc)
+{
+	svc->tls_certs = old_files(t, was->tls_certs);
+	svc->tls_keys = old_files(t, was->tls_keys);
+	svc->tls_snis = old_snis(t, was->tls_snis);
+	svc->tls_alpn = old_texts(t, was->tls_alpn);
+	svc->tls_ciphers = old_said(t, was->tls_ciphers);
+	svc->tls_ciphersuites = old_said(t, was->tls_ciphersuites);
+	svc->tls_groups = old_said(t, was->tls_groups);
+	svc->tls_client_ca = old_said(t, was->tls_client_ca);
+}
+
 static struct settings_listener old_listener(struct tables *t, const struct settings_listener *l)
 {
 	struct settings_listener made = *l;
@@ -161,6 +212,7 @@ static void add_leaving(struct tables *t, uint32_t index)
 	svc.user_name = old_text(t, was->user_name);
 	svc.working_directory = old_text(t, was->working_directory);
 	svc.refuse_text = old_text(t, was->refuse_text);
+	old_tls(t, was, &svc);
 	svc.enabled = 0;
 	svc.leaving = 1;
 	add_service(t, &svc);

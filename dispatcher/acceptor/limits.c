@@ -28,6 +28,9 @@ static void put_facts(
 	msg_put_u64(w, MSG_KILL_TIMEOUT, svc->kill_ms);
 	for (uint32_t i = 0; i < svc->listeners.count; i++)
 		msg_put_text(w, MSG_LISTENER_NAME, settings_text(s, listeners[i].name));
+	for (uint32_t i = 0; i < svc->listeners.count; i++)
+		if (listeners[i].tls)
+			msg_put_u32(w, MSG_LISTENER_TLS, i);
 }
 
 int limits_make(struct limits *l, const struct settings *s, const struct service_settings *svc)

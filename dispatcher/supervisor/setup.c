@@ -13,6 +13,18 @@ static void put_list(struct msg_writer *w, enum msg_fact fact, const struct sett
 		msg_put_text(w, fact, settings_list_text(s, list, i));
 }
 
+static void put_listeners(
+	struct msg_writer *w, const struct settings *s, const struct service_settings *svc)
+{
+	const struct settings_listener *list = settings_listeners(s, svc);
+
+	for (uint32_t i = 0; i < svc->listeners.count; i++)
+		msg_put_text(w, MSG_LISTENER_NAME, settings_text(s, list[i].name));
+	for (uint32_t i = 0; i < svc->listeners.count; i++)
+		if (list[i].tls)
+			msg_put_u32(w, MSG_LISTENER_TLS, i);
+}
+
 static void put_facts(struct msg_writer *w, const struct settings *s,
 	const struct service_settings *svc, const struct setup *setup)
 {
@@ -27,9 +39,7 @@ static void put_facts(struct msg_writer *w, const struct settings *s,
 	msg_put_u64(w, MSG_KILL_TIMEOUT, svc->kill_ms);
 	put_list(w, MSG_PARAMETER, s, svc->parameters);
 	put_list(w, MSG_ARGUMENT, s, svc->command);
-	for (uint32_t i = 0; i < svc->listeners.count; i++)
-		msg_put_text(w, MSG_LISTENER_NAME,
-			settings_text(s, settings_listeners(s, svc)[i].name));
+	put_listeners(w, s, svc);
 }
 
 int setup_send(int channel, const struct settings *s, const struct service_settings *svc,

@@ -12,7 +12,8 @@
 
 static const char sample[] =
 	"[SERVICE=A]\nPORT=7007,unix:/x\nIMAGE=/bin/true\nPARAMETER=A=b\nENVIRONMENT=C=d\n"
-	"EXEMPT_SOURCES=::1\nLIMIT_CPU=9\n[SERVICE=B]\nPORT=7008\nCOMMAND=/bin/sh -c x\n"
+	"EXEMPT_SOURCES=::1\nLIMIT_CPU=9\nTLS_PORT=8\nTLS_CERT=/a\nTLS_KEY=/b\nTLS_SNI=x /c /d\n"
+	"TLS_ALPN=e f\nTLS_CIPHERSUITES=g\n[SERVICE=B]\nPORT=7008\nCOMMAND=/bin/sh -c x\n"
 	"REFUSE_TEXT=421 x\n[SERVICE=C]\nPORT=7009\nADAPTER=server\nCOMMAND=/bin/true\n"
 	"DNS_VERIFY_DOMAIN=x\nLOGFILE=syslog\n";
 

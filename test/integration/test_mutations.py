@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import clients
+from harness import certificates, clients
 from harness.clients import Held
 from harness.daemon import service
 from harness.load import Load
@@ -28,13 +28,16 @@ def base_of(stage, directory, port):
     """Services for every kind of worker; the one that is mutated has no load of its own."""
     for name in ("run", "state", "log"):
         (directory / name).mkdir(exist_ok=True)
+    certificates.write(directory / "tls.pem", *certificates.make("localhost"))
     return {
         "": [f"RUN_DIR={directory}/run", f"STATE_DIR={directory}/state", f"LOG_DIR={directory}/log",
              f"CONTROL_SOCKET={directory}/run/control.sock", f"WORKER_DIR={stage.bin}", "MAX_PROCS=4",
              "LIMIT_NOFILE=1024"],
         "DISPATCHER": ["SHUTDOWN_TIMEOUT=10s"],
         "loaded": [f"PORT=127.0.0.1:{port()}", "IMAGE=dispatcher-echo"],
-        "victim": [f"PORT={port()}", "INTERFACE_ADDRESS=127.0.0.1", "IMAGE=dispatcher-echo"],
+        "victim": [f"PORT={port()}", "INTERFACE_ADDRESS=127.0.0.1", "IMAGE=dispatcher-echo",
+                   f"TLS_CERT={directory}/tls.pem", f"TLS_KEY={directory}/tls.pem",
+                   f"TLS_CLIENT_CA={directory}/tls.pem"],
         "exec": [f"PORT=127.0.0.1:{port()}", "COMMAND=/bin/cat", "MAX_CONNS=40"],
     }
 

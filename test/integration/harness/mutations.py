@@ -19,6 +19,10 @@ HARMLESS = {
     "BACKLOG": ["200", "300"], "STACKSIZE": ["64K", "1M"], "DEBUG": ["4", "16%40"],
     "NICE": ["1", "2"], "STOP_SIGNAL": ["QUIT", "sigint", "12"],
     "REFUSE_TEXT": ["421 4.3.2 too busy, try later", ""], "QUEUE_SIZE": ["1", "1024"],
+    "TLS_CIPHERS": ["ECDHE+AESGCM", "ECDHE-RSA-AES256-GCM-SHA384:ECDHE+CHACHA20"],
+    "TLS_CIPHERSUITES": ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"],
+    "TLS_GROUPS": ["P-256", "X25519:P-521"],
+    "TLS_HANDSHAKE_TIMEOUT": ["10s", "20s"], "TLS_TICKET_LIFETIME": ["1h", "1d"],
 }
 
 # The most that a limit is given; less where the machine itself allows less, as nobody may raise that.
@@ -33,7 +37,9 @@ GARBAGE = {
     "run_group": "no-such-group-here", "run_groups": "no-such-group-here", "rlimit_number": "infinite",
     "rlimit_size": "3 elephants", "rlimit_time": "ever", "pairs": "=nameless", "variables": "1A=digit",
     "sources": "10.0.0.0/33", "ports": "99999", "addresses": "300.1.1.1", "image": "",
-    "command": "/bin/sh -c 'open", "tls_ports": "993", "word": "sometimes", "signal": "STOP", "text": "x" * 511,
+    "command": "/bin/sh -c 'open", "tls_ports": "99999", "word": "sometimes", "signal": "STOP", "text": "x" * 511,
+    "said": "two words", "file": "not/a/full/path", "files": "not/a/full/path", "sni": "name-without-files",
+    "protocols": "x" * 300,
 }
 
 
@@ -100,6 +106,9 @@ class Mutator:
             "sources": ["192.0.2.0/24", "2001:db8::/32"],
             "ports": [f"127.0.0.1:{self.free_port()}", f"unix:{self.directory}/m{self.free_port()}"],
             "addresses": ["127.0.0.2", "127.0.0.1,127.0.0.3"], "image": self.images, "command": self.commands,
+            "tls_ports": [f"127.0.0.1:{self.free_port()}"], "protocols": ["smtp", "h2,http/1.1"],
+            "file": [f"{self.directory}/tls.pem"], "files": [f"{self.directory}/tls.pem"],
+            "sni": [f"*.example.org {self.directory}/tls.pem {self.directory}/tls.pem"],
             "word": option["words"].split(), "not_enforced": ["rbl.example.org"], "without_meaning": ["1"],
         }
         if option["type"] in choices:
@@ -122,7 +131,7 @@ class Mutator:
     def valid(self, option):
         """None: no file that has it can be taken here."""
         name, root = option["name"], os.getuid() == 0
-        if option["type"] == "tls_ports" or (option["type"] == "run_groups" and not root):
+        if option["type"] == "run_groups" and not root:
             return None
         if name == "ADAPTER_METHOD":
             return None  # for servers only: the victim is none

@@ -82,7 +82,8 @@ static void they_come_as_a_message_with_the_names_of_all_listeners(void **state)
 static void whatever_they_must_hear_of_makes_another_digest(void **state)
 {
 	static const char *const lines[] = {"MIN_CONNS=7\n", "CONNECTION_TIMEOUT=7\n", "DEBUG=7\n",
-		"KILL_TIMEOUT=7\n", "PORT=7008\n"};
+		"KILL_TIMEOUT=7\n", "PORT=7008\n",
+		"TLS_PORT=7008\nTLS_CERT=/a\nTLS_KEY=/a\n"};
 	unsigned told = 0;
 
 	for (unsigned i = 0; i < schema_count(); i++)

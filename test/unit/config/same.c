@@ -34,6 +34,47 @@ static bool same_bytes(
 					     a.count * elem);
 }
 
+static bool same_files(const struct both *x, struct settings_list a, struct settings_list b)
+{
+	const struct settings_said *one = settings_list_data(x->a, a);
+	const struct settings_said *other = settings_list_data(x->b, b);
+
+	for (uint32_t i = 0; a.count == b.count && i < a.count; i++)
+		if (!same_text(x, one[i].text, other[i].text))
+			return false;
+	return a.count == b.count;
+}
+
+static bool same_snis(const struct both *x, struct settings_list a, struct settings_list b)
+{
+	const struct settings_sni *one = settings_list_data(x->a, a);
+	const struct settings_sni *other = settings_list_data(x->b, b);
+
+	for (uint32_t i = 0; a.count == b.count && i < a.count; i++)
+		if (!same_text(x, one[i].name, other[i].name) ||
+			!same_text(x, one[i].cert, other[i].cert) ||
+			!same_text(x, one[i].key, other[i].key))
+			return false;
+	return a.count == b.count;
+}
+
+static const char *same_tls(const struct both *x, const struct service_settings *a,
+	const struct service_settings *b)
+{
+	if (!same_files(x, a->tls_certs, b->tls_certs) || !same_files(x, a->tls_keys, b->tls_keys))
+		return "certificates";
+	if (!same_snis(x, a->tls_snis, b->tls_snis))
+		return "tls_snis";
+	if (!same_texts(x, a->tls_alpn, b->tls_alpn))
+		return "tls_alpn";
+	if (!same_text(x, a->tls_ciphers.text, b->tls_ciphers.text) ||
+		!same_text(x, a->tls_ciphersuites.text, b->tls_ciphersuites.text) ||
+		!same_text(x, a->tls_groups.text, b->tls_groups.text) ||
+		!same_text(x, a->tls_client_ca.text, b->tls_client_ca.text))
+		return "a text of TLS";
+	return NULL;
+}
+
 static bool same_listeners(const struct both *x, const struct service_settings *a,
 	const struct service_settings *b)
 {
@@ -44,6 +85,7 @@ static bool same_listeners(const struct both *x, const struct service_settings *
 		return false;
 	for (uint32_t i = 0; i < a->listeners.count; i++)
 		if (!settings_same_listener(x->a, &one[i], x->b, &other[i]) ||
+			one[i].tls != other[i].tls ||
 			!same_text(x, one[i].name, other[i].name) ||
 			!same_text(x, one[i].path, other[i].path))
 			return false;
@@ -61,6 +103,9 @@ static struct service_settings without_offsets(const struct service_settings *sv
 	bare.working_directory = bare.refuse_text = 0;
 	bare.exempt_sources = bare.listeners = bare.command = bare.parameters = none;
 	bare.environment = bare.groups = none;
+	bare.tls_certs = bare.tls_keys = bare.tls_snis = bare.tls_alpn = none;
+	bare.tls_ciphers = bare.tls_ciphersuites = bare.tls_groups = bare.tls_client_ca =
+		(struct settings_said){0};
 	return bare;
 }
 
@@ -93,6 +138,8 @@ static const char *same_service(
 		return "exempt_sources";
 	if (!same_listeners(x, a, b))
 		return "listeners";
+	if (same_tls(x, a, b))
+		return same_tls(x, a, b);
 	return memcmp(&bare_a, &bare_b, sizeof(bare_a)) ? "a number" : NULL;
 }
 

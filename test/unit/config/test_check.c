@@ -8,6 +8,8 @@
 
 static const char sample[] =
 	SERVICE "PARAMETER=A=b\nENVIRONMENT=C=d\nEXEMPT_SOURCES=::1\nPORT=unix:/x\nREFUSE_TEXT=busy\n"
+		"TLS_PORT=8\nTLS_CERT=/a\nTLS_KEY=/b\nTLS_SNI=x /c /d\nTLS_ALPN=e f\nTLS_CLIENT_CA=/g\n"
+		"TLS_CLIENT_AUTH=optional\nTLS_CIPHERSUITES=h\n"
 		"[SERVICE=B]\nPORT=7008\nADAPTER=server\nCOMMAND=/bin/true x\n";
 
 static void a_block_that_was_cut_is_refused(void **state)

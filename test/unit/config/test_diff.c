@@ -184,9 +184,10 @@ static const char *sample(const struct schema_option *o, bool second)
 		{SCHEMA_COMMAND, {"/bin/true a", "/bin/true b"}},
 		{SCHEMA_RUN_USER, {"mail", "games"}}, {SCHEMA_RUN_GROUP, {"mail", "games"}},
 		{SCHEMA_RUN_GROUPS, {"mail", "games,mail"}}, {SCHEMA_SIGNAL, {"QUIT", "INT"}},
-		{SCHEMA_TEXT, {"busy", "away"}}};
+		{SCHEMA_TEXT, {"busy", "away"}}, {SCHEMA_SAID, {"A:B", "C"}}, {SCHEMA_FILE, {"/a", "/b"}},
+		{SCHEMA_PROTOCOLS, {"a", "b"}}};
 
-	if (o->type == SCHEMA_WORD && !strstr(o->name, "ADAPTER"))
+	if (o->type == SCHEMA_WORD && !strstr(o->name, "ADAPTER") && !strstr(o->name, "CLIENT"))
 		return second ? strchr(o->words, ' ') + 1 : o->initial;
 	for (unsigned i = 0; i < ARRAY_LEN(samples); i++)
 		if (samples[i].type == o->type)

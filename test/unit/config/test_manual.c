@@ -106,6 +106,7 @@ static void every_option_is_under_the_heading_of_what_its_change_takes(void **st
 		const char *heading, *next;
 	} kinds[] = {{SCHEMA_WORKERS, false, "workers are replaced", "A new worker must"},
 		{SCHEMA_LISTENERS, false, "Listeners are opened", "An address"},
+		{SCHEMA_TLS, false, "get new certificates", "Listeners are"},
 		{SCHEMA_TOLD, false, "that run are told", "The service's"},
 		{SCHEMA_LIMITS | SCHEMA_BACKLOG | SCHEMA_SOCKETS, false, "At once, no worker", "At once"},
 		{SCHEMA_ENABLED, false, "The whole service", "Where"},

@@ -139,7 +139,8 @@ static void port_0_disables_the_service(void **state)
 	assert_string_equal(listeners(state, "PORT=0"), "");
 	assert_int_equal(settings_service(w->s, 0)->enabled, 0);
 	assert_string_equal(listeners(state, "PORT=0, 25"),
-		"E main.cnf:3: PORT is 0 and names ports as well; take one out\n");
+		"E main.cnf:3: PORT is 0, which disables the service, and it names ports as well; take one out, or "
+		"write ENABLE=0\n");
 }
 
 static void an_empty_port_is_told(void **state)

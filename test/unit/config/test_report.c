@@ -46,9 +46,7 @@ static void twelve_mistakes_in_two_files_are_twelve_messages_in_order(void **sta
 		"connections\n"
 		"E main.cnf:10: 127.0.0.1:7007 is already listened on by main.cnf:5; one of the "
 		"two must go\n"
-		"E main.cnf:11: SSL_PORTS=465: TLS is not spoken by this version, and these ports "
-		"must not be "
-		"served in plain text; take the line out\n");
+		"E main.cnf:11: TLS_PORT needs a certificate; write TLS_CERT=file and TLS_KEY=file\n");
 }
 
 static void a_mistake_in_the_defaults_is_told_once_for_all_services(void **state)

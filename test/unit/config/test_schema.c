@@ -58,6 +58,9 @@ static const char *roll_text(enum schema_type type)
 		[SCHEMA_RUN_GROUPS] = {"", "mail", "games,mail 4711", "0"},
 		[SCHEMA_PAIRS] = {"A=b = c", "=", "X=\"'\\", ""},
 		[SCHEMA_VARIABLES] = {"A=b = c", "_=", "X1= lead", ""},
+		[SCHEMA_SAID] = {"A:B", "ECDHE+AESGCM", "-", "X25519:P-256"},
+		[SCHEMA_FILE] = {"/", "/tmp/a b", "PMDF_TABLE:ca.pem", "IMTA_LOG:x"},
+		[SCHEMA_PROTOCOLS] = {"smtp", "h2 http/1.1", "a,b,,c", ""},
 		[SCHEMA_SOURCES] = {"10.0.0.0/8", "::/0 192.0.2.1", "fe80::/10", ""},
 		[SCHEMA_ADDRESSES] = {"127.0.0.1", "::1", "127.0.0.1,::1", "192.0.2.7"},
 		[SCHEMA_SIGNAL] = {"TERM", "sigquit", "40", "9"},
@@ -77,6 +80,19 @@ static void put_word(FILE *out, const struct schema_option *o)
 	const char *word = schema_word_at(o, (unsigned)o->min + (unsigned)roll(values), &len);
 
 	fprintf(out, "%s=%.*s\n", o->name, len, word);
+}
+
+/* What makes sense only together. */
+static void put_tls(FILE *out, unsigned number, bool is_server)
+{
+	for (uint64_t pairs = 1 + roll(2); pairs > 0; pairs--)
+		fprintf(out, "TLS_CERT=/a %u\nTLS_KEY=PMDF_TABLE:%u\n", (unsigned)pairs, number);
+	if (!roll(2))
+		fputs("TLS_SNI=*.Example.org /c IMTA_LOG:d\nTLS_SNI=a /e /f\n", out);
+	if (!is_server && !roll(2))
+		fprintf(out, "TLS_PORT=%u, unix:/run/tls%u\n", 2000 + number, number);
+	if (!roll(3))
+		fputs("TLS_CLIENT_CA=/g\nTLS_CLIENT_AUTH=Require\n", out);
 }
 
 static void put_value(FILE *out, const struct schema_option *o)
@@ -110,7 +126,8 @@ static bool is_for_any_section(const struct schema_option *o)
 {
 	return o->type != SCHEMA_PORTS && o->type != SCHEMA_TLS_PORTS &&
 	       o->type != SCHEMA_NOT_ENFORCED && o->type != SCHEMA_WITHOUT_MEANING &&
-	       o->type != SCHEMA_IMAGE && o->type != SCHEMA_COMMAND && !strstr(o->name, "ADAPTER");
+	       o->type != SCHEMA_IMAGE && o->type != SCHEMA_COMMAND && !strstr(o->name, "ADAPTER") &&
+	       o->type != SCHEMA_FILES && o->type != SCHEMA_SNI && !strstr(o->name, "TLS_CLIENT");
 }
 
 /* A few options of a section, each in its scope. */
@@ -126,18 +143,22 @@ static void put_options(FILE *out, enum schema_scope scope, unsigned count)
 
 static void put_service(FILE *out, unsigned number)
 {
+	bool is_server = false;
+
 	fprintf(out, "[SERVICE=S%u]\n", number);
 	if (!roll(8))
 		fputs("PORT=0\n", out);
 	else
 		fprintf(out, roll(2) ? "PORT=%u, unix:/run/%u\n" : "PORT=%u\nPORT=127.0.0.2:%u\n",
 			1000 + number, 3000 + number);
-	if (roll(3))
+	if (roll(3)) {
 		put_value(out, schema_get(roll(2) ? "IMAGE" : "COMMAND"));
-	else
-		fputs(roll(2) ? "ADAPTER=server\nCOMMAND=/bin/true -x\n"
-			      : "ADAPTER=inetd\nCOMMAND=/bin/true -x\n",
-			out);
+	} else {
+		is_server = roll(2);
+		fprintf(out, "ADAPTER=%s\nCOMMAND=/bin/true -x\n", is_server ? "server" : "inetd");
+	}
+	if (!roll(3))
+		put_tls(out, number, is_server);
 	put_options(out, SCHEMA_IN_SERVICE, (unsigned)roll(8));
 }
 

@@ -14,6 +14,8 @@
 #define RICH \
 	"[SERVICE=rich]\nPORT=127.0.0.1:7200,unix:/tmp/rich\nCOMMAND=/bin/cat -n x\n" \
 	"PARAMETER=A=1\nPARAMETER=B=2\nENVIRONMENT=C=3\nLOGFILE=/tmp/rich.log\nMAX_PROCS=7\n" \
+	"TLS_PORT=127.0.0.1:7201\nTLS_CERT=/a\nTLS_KEY=/b\nTLS_SNI=x /c /d\nTLS_ALPN=e\n" \
+	"TLS_CLIENT_CA=/f\nTLS_CLIENT_AUTH=require\nTLS_CIPHERSUITES=g\n" \
 	"WORKING_DIRECTORY=/tmp\nMAX_CONNS_PER_SOURCE=5\nEXEMPT_SOURCES=10.0.0.0/8,::1\n"
 
 static struct settings *load(void **state, const char *text)
