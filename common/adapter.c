@@ -11,6 +11,7 @@
 
 #define ADAPTER_VERSION 1
 #define UNIX_PREFIX     "unix:"
+#define NO_LISTENER     "-"
 #define ALIGNMENT       64u
 
 struct text {
@@ -96,6 +97,10 @@ int adapter_read_listener(const char *name, struct adapter_listener *ret_listene
 	uint64_t port;
 	bool in_brackets = name[0] == '[';
 
+	if (!strcmp(name, NO_LISTENER)) {
+		*ret_listener = l;
+		return 0;
+	}
 	if (!strncmp(name, UNIX_PREFIX, strlen(UNIX_PREFIX)))
 		return read_unix(name + strlen(UNIX_PREFIX), ret_listener);
 	len = colon ? (size_t)(colon - name) : 0;
@@ -171,7 +176,11 @@ uint64_t adapter_covers(const struct adapter *a, const struct addr *bound, bool 
 
 uint64_t adapter_every(const struct adapter *a)
 {
-	return a->listener_count ? UINT64_MAX >> (ADAPTER_MAX_LISTENERS - a->listener_count) : 0;
+	uint64_t every = 0;
+
+	for (unsigned i = 0; i < a->listener_count; i++)
+		every |= a->listeners[i].addr.family ? UINT64_C(1) << i : 0;
+	return every;
 }
 
 static size_t area_at(uint32_t ring_len)

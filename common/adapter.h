@@ -4,7 +4,7 @@
  * is told nothing by messages: where its descriptors are and what it listens on stands in one
  * variable. First line "1 CHANNEL PAGE BELL DOORBELL RING STYLE SIGNAL" (numbers; STYLE is silent
  * or eof), then a line per listener in the order of its index: "127.0.0.1:25", "[::]:25",
- * "unix:/run/x". */
+ * "unix:/run/x", or "-" where an index stands for none (family 0). */
 #ifndef COMMON_ADAPTER_H
 #define COMMON_ADAPTER_H
 

@@ -56,6 +56,9 @@ struct ledger_worker {
 	uint64_t retired_ms; /* monotonic; 0: it does not retire */
 	uint64_t told; /* digest of the limits that it has heard of; 0: not known */
 	uint64_t reopened_ms; /* when it was asked last to open its log files again, as the supervisor says */
+	/* of adapted workers (ADAPTER=server) alone */
+	int64_t freed;	  /* connections that have ended without an entry of the ring: done + freed of given */
+	uint64_t untold; /* ... that were read by somebody who never said so: part of taken */
 	LEDGER_OF_TOMORROW
 };
 
@@ -70,6 +73,9 @@ struct ledger_conn {
 	uint64_t seq;	 /* order of offers, over all services */
 	uint64_t accepted_ms, accepted_wall_ms;
 	struct addr peer;
+	uint32_t used;	 /* how often the slot was: generation of an adapted worker's tag */
+	uint32_t cookies; /* private to the acceptor: chain of its table of cookies */
+	uint64_t cookie; /* SO_COOKIE, where the kernel tells of its end; 0: it does not */
 	LEDGER_OF_TOMORROW
 };
 

@@ -24,8 +24,9 @@ enum link_type {
 	LINK_SERVICE,	/* state of a service; fds: none. CLOSED, CLOSING: text: who closed it,
 			 * created_wall_ms: when, status: enum link_lasts; text is empty when nobody did */
 	LINK_LISTENER,	/* a listener of an open service; fd: the listening socket, none: close it */
-	LINK_WORKER,	/* a worker runs in slot; number: entries of its page's ring; fds: channel, page,
-			 * doorbell, bell (to be written) */
+	LINK_WORKER,	/* a worker runs in slot; number: entries of its page's ring; status: enum link_kind,
+			 * of an adapted one error: its STOP_SIGNAL, id: a bit for each listener that it was
+			 * started for; fds: channel, page, doorbell, bell (to be written) */
 	LINK_EXITED,	/* the worker of slot is gone; the slot stays until LINK_RELEASE */
 	LINK_STEALING,	/* a theft from slot is under way to targets (said to a new acceptor) */
 	LINK_STOLEN,	/* a theft ended; fd: its struct link_loot; kept until LINK_STOLEN_SEEN */
@@ -69,6 +70,9 @@ enum link_type {
 	LINK_REOPEN,	  /* open the log files again */
 	LINK_RECORD,	  /* leave the evidence of a worker, then send it number (SIGABRT or SIGKILL) */
 };
+
+/* Adapted: an unmodified server (ADAPTER=server). EOF: it is told by an end of file that nothing comes. */
+enum link_kind { LINK_NATIVE, LINK_ADAPTED, LINK_ADAPTED_EOF };
 
 /* Why a worker is to be replaced. */
 enum link_stale { LINK_STALE_NOT, LINK_STALE_RESTARTED, LINK_STALE_CHANGED, LINK_STALE_MEMORY };

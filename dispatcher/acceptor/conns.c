@@ -2,6 +2,7 @@
  * Looking for the connections of one worker walks the table: that happens when a worker dies or an
  * acceptor takes over, never for a connection. */
 #include "dispatcher/acceptor/conns.h"
+#include "common/adapter.h"
 #include "common/base.h"
 
 void conns_init(struct conns *c, struct ledger_conn *table, uint32_t count)
@@ -25,6 +26,7 @@ uint32_t conns_open(struct conns *c)
 		return CONNS_NONE;
 	ASSERT(c->table[slot].phase == LEDGER_FREE);
 	c->free_head = c->table[slot].next;
+	c->table[slot].used++;
 	c->open++;
 	return slot;
 }
@@ -70,4 +72,16 @@ uint32_t conns_newest_of(const struct conns *c, uint32_t worker)
 		if (newest == CONNS_NONE || c->table[s].seq > c->table[newest].seq)
 			newest = s;
 	return newest;
+}
+
+uint32_t conns_tag(const struct conns *c, uint32_t slot)
+{
+	return slot | c->table[slot].used << ADAPTER_SLOT_BITS;
+}
+
+uint32_t conns_tagged(const struct conns *c, uint32_t tag)
+{
+	uint32_t slot = tag & (ADAPTER_SLOTS - 1);
+
+	return slot < c->count && conns_tag(c, slot) == tag ? slot : CONNS_NONE;
 }

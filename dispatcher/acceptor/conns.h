@@ -29,6 +29,11 @@ struct ledger_conn *conns_of(const struct conns *c, uint32_t slot, uint32_t work
 uint32_t conns_next_of(const struct conns *c, uint32_t from, uint32_t worker);
 uint32_t conns_count_of(const struct conns *c, uint32_t worker);
 
+/* What an adapted worker knows a connection by: a report that comes late names one that is gone, and not
+ * the next in its slot. CONNS_NONE: the tag is not current. */
+uint32_t conns_tag(const struct conns *c, uint32_t slot);
+uint32_t conns_tagged(const struct conns *c, uint32_t tag);
+
 /* The slot of worker's connection that was offered last, or CONNS_NONE. */
 uint32_t conns_newest_of(const struct conns *c, uint32_t worker);
 

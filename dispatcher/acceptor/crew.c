@@ -9,6 +9,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/adapted.h"
 #include "dispatcher/acceptor/opening.h"
 #include "dispatcher/acceptor/rescue.h"
 
@@ -57,6 +58,11 @@ void crew_came(struct service *svc, const struct link_record *r, const int fds[S
 		uplink_signal(svc->uplink, svc->index, s->index, r->serial, SIGKILL);
 		return;
 	}
+	s->kind = (struct slot_kind){.is_adapted = r->status != LINK_NATIVE,
+		.ends_by_eof = r->status == LINK_ADAPTED_EOF,
+		.stop_signal = r->error,
+		.listeners = r->id};
+	svc->has_adapted |= s->kind.is_adapted;
 	svc->attached++;
 	if (!svc->active)
 		return; /* adopted by crew_go */
@@ -115,7 +121,7 @@ static void log_exit(struct service *svc, struct slot *s, uint32_t lost, uint64_
 
 	log_event(EV_WORKER_EXIT, "worker=%s/%u pid=%d status=%s lived_ms=%llu reason=%s served=%llu lost=%u",
 		svc->name, s->serial, s->pid, log_status(s->status, status), (unsigned long long)(now_ms - s->book->created_ms),
-		pool_reason_name(w->reason), (unsigned long long)s->book->done, lost);
+		pool_reason_name(w->reason), (unsigned long long)slot_served(s), lost);
 }
 
 static void tell_exit(struct service *svc, struct slot *s, uint64_t now_ms)
@@ -154,13 +160,13 @@ void crew_book_exits(struct service *svc, uint64_t now_ms)
 
 void crew_bury(struct service *svc, struct slot *s)
 {
-	uint32_t left = (uint32_t)(s->book->given - s->book->done), conn = 0;
+	uint32_t left = slot_open(s), conn = 0;
 
 	for (; left && (conn = conns_next_of(&svc->conns, conn, s->index)) != CONNS_NONE; left--) {
 		service_finished(svc, conn, true);
 		conns_close(&svc->conns, conn);
 	}
-	s->book->done = s->book->given;
+	s->book->done = s->book->given - (uint64_t)s->book->freed;
 	service_unwatch(svc, s);
 	slot_release(s);
 }
@@ -208,34 +214,55 @@ static void skip_half_settled(struct service *svc, struct slot *s)
 {
 	struct page_claims c;
 
+	if (s->kind.is_adapted)
+		return; /* its reports of what is gone are passed over anyway */
 	page_read(s->page, &c);
 	if (c.done > s->book->done &&
 		!conns_of(&svc->conns, page_done_slot(s->page, s->ring_len, s->book->done), s->index))
 		s->book->done++;
 }
 
-static enum pool_state adopted_state(const struct slot *s)
+/* What it had is what the table says, whatever the last acceptor was about to count. */
+static void count_given(struct slot *s, uint32_t open)
+{
+	struct ledger_worker *b = s->book;
+	struct page_claims c;
+
+	b->given = b->done + (uint64_t)b->freed + open;
+	if (!s->kind.is_adapted)
+		return;
+	page_read(s->page, &c);
+	b->given = MAX(b->given, c.taken);
+	b->freed = (int64_t)(b->given - b->done - open);
+}
+
+static enum pool_state adopted_state(const struct service *svc, const struct slot *s)
 {
 	struct page_claims c;
 
 	if (s->book->state == POOL_RETIRING || s->book->state == POOL_KILLED)
 		return (enum pool_state)s->book->state;
+	if (!adapted_suits(svc, s))
+		return POOL_RETIRING;
 	page_read(s->page, &c);
 	return c.ready ? POOL_SUSPECT : POOL_STARTING;
 }
 
 static void adopt(struct service *svc, struct slot *s, uint64_t now_ms)
 {
-	enum pool_state state = adopted_state(s);
+	enum pool_state state = adopted_state(svc, s);
+	enum pool_reason reason = (enum pool_reason)s->book->reason;
 	uint32_t open = conns_count_of(&svc->conns, s->index);
 	uint64_t taken;
 
 	s->exit_told = s->book->state == POOL_EXITED;
 	skip_half_settled(svc, s);
-	s->book->given = s->book->done + open;
+	count_given(s, open);
 	taken = MIN(s->book->taken, s->book->given);
-	s->book->taken = taken = MAX(taken, s->book->done);
-	pool_adopted(svc->pool, s->index, state, (enum pool_reason)s->book->reason, s->book->given, open,
+	s->book->taken = taken = MAX(taken, s->book->given - open);
+	if (state == POOL_RETIRING && !reason)
+		reason = POOL_CHANGED;
+	pool_adopted(svc->pool, s->index, state, reason, s->book->given, open,
 		(uint32_t)(s->book->given - taken), s->book->created_ms, now_ms);
 	if (s->book->retired_ms)
 		pool_retired_since(svc->pool, s->index, s->book->retired_ms, now_ms);
@@ -274,9 +301,9 @@ static uint64_t assigned_only(const struct service *svc)
 	for (uint32_t i = 0; i < svc->slot_count; i++) {
 		const struct slot *s = &svc->slots[i];
 		uint64_t open = s->serial ? conns_count_of(&svc->conns, s->index) : 0;
+		uint64_t booked = s->serial ? slot_open(s) : 0;
 
-		if (open && s->book->done + open > s->book->given)
-			count += s->book->done + open - s->book->given;
+		count += open > booked ? open - booked : 0;
 	}
 	return count;
 }

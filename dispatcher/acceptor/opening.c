@@ -29,7 +29,7 @@ static struct pool_limits pool_limits_of(const struct service *svc)
 		.handoff_ms = set->handoff_ms,
 		.drain_ms = set->drain_ms,
 		.kill_ms = set->kill_ms,
-		.burst = POOL_BURST,
+		.burst = svc->burst,
 	};
 }
 
@@ -90,6 +90,8 @@ int opening_init(struct service *svc, uint32_t index, const struct settings *set
 	svc->settings = settings;
 	svc->set = settings_service(settings, index);
 	svc->name = settings_text(settings, svc->set->name);
+	svc->has_adapted = svc->set->adapter == ADAPTER_SERVER;
+	svc->burst = svc->has_adapted ? 1 : POOL_BURST;
 	svc->ledger = ledger;
 	svc->in_hand = o->hand;
 	svc->hand = &o->hand->services[index];

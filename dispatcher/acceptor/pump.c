@@ -4,6 +4,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/adapted.h"
 #include "dispatcher/acceptor/crew.h"
 #include "dispatcher/acceptor/rescue.h"
 #include "dispatcher/acceptor/serve.h"
@@ -48,11 +49,14 @@ static void send_signal(struct service *svc, struct slot *s, int number, enum po
 {
 	if (s->killed)
 		return;
+	if (number == SIGTERM && adapted_was_stopped(s))
+		number = SIGKILL;
+	s->outside.stopping = true;
 	s->killed = number == SIGKILL;
 	if (service_pool_worker(s)->load)
 		s->cutting = reason;
 	log_event(EV_WORKER_SIGNAL, "worker=%s/%u pid=%d signal=%s reason=%s connections=%u", svc->name,
-		s->serial, s->pid, number == SIGKILL ? "KILL" : "TERM", pool_reason_name(reason),
+		s->serial, s->pid, sigabbrev_np(adapted_signal(s, number)), pool_reason_name(reason),
 		service_pool_worker(s)->load);
 	uplink_signal(svc->uplink, svc->index, s->index, s->serial, number);
 }
@@ -205,6 +209,8 @@ void pump_run(struct service *svc, uint64_t now_ms)
 	backoff = svc->backoff_seen_ms;
 	while (decides(svc) && pool_next(svc->pool, now_ms, &d))
 		carry_out(svc, &d, now_ms);
+	if (svc->has_adapted)
+		adapted_look(svc, now_ms); /* some were just retired */
 	log_backoff(svc, backoff, now_ms);
 	svc->backoff_seen_ms = pool_backoff_until(svc->pool);
 	serve_resume(svc, now_ms);
@@ -244,6 +250,7 @@ uint64_t pump_due(const struct service *svc)
 	earlier(&due, serve_due(svc));
 	if (svc->set->hang_ms && !svc->theft.victim)
 		earlier(&due, svc->hang_due_ms);
+	earlier(&due, adapted_due(svc));
 	if (svc->state == LINK_CLOSING && !svc->drained)
 		earlier(&due, MAX(svc->drain_from_ms, svc->drain_checked_ms + 10));
 	return due;

@@ -162,6 +162,17 @@ static uint32_t places_of(const struct stash *st, unsigned count)
 	return places;
 }
 
+static int send_offer(const struct service *svc, struct slot *s, unsigned count)
+{
+	struct msg_conn tagged = svc->stash.conns[0];
+
+	if (!s->kind.is_adapted)
+		return slot_offer(s, svc->stash.conns, svc->stash.fds, count);
+	ASSERT(count == 1);
+	tagged.slot = conns_tag(&svc->conns, tagged.slot);
+	return slot_offer(s, &tagged, svc->stash.fds, 1);
+}
+
 /* Offers the first of the stash; on failure everything is as before and the answer is false. */
 static bool offer(struct service *svc, struct slot *s, unsigned count, uint64_t now_ms)
 {
@@ -176,7 +187,7 @@ static bool offer(struct service *svc, struct slot *s, unsigned count, uint64_t 
 	s->book->given += count;
 	answer = service_tell(svc, s);
 	if (!answer)
-		answer = slot_offer(s, conns, svc->stash.fds, count);
+		answer = send_offer(svc, s, count);
 	log_debug(LOG_HANDOFF, "worker=%s/%u connections=%u first=%u answer=%d", svc->name, s->serial, count,
 		conns[0].slot, answer);
 	if (!answer) {
@@ -249,7 +260,7 @@ static bool place_stash(struct service *svc, uint64_t now_ms)
 	uint32_t slot, n;
 
 	svc->retry_ms = now_ms + RETRY_MS;
-	while (st->count && (n = pool_pick(svc->pool, MIN(st->count, MSG_MAX_CONNS), &slot)))
+	while (st->count && (n = pool_pick(svc->pool, MIN(st->count, svc->burst), &slot)))
 		if (!give(svc, &svc->slots[slot], n, now_ms))
 			break;
 	return !st->count;
@@ -276,7 +287,7 @@ static void serve_listener(struct service *svc, struct listener *l, uint32_t lef
 	uint32_t slot, n;
 	bool more = true;
 
-	while (more && left && (n = pool_pick(svc->pool, MIN(left, MSG_MAX_CONNS), &slot))) {
+	while (more && left && (n = pool_pick(svc->pool, MIN(left, svc->burst), &slot))) {
 		struct slot *s = &svc->slots[slot];
 		uint32_t taken = take(svc, l, s, MIN(n, slot_ring_room(s)), now_ms, &more);
 

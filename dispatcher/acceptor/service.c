@@ -190,7 +190,7 @@ void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms)
 
 	if (svc->theft.victim)
 		return; /* what the thief moves is not in the books yet */
-	slot_refresh(s, &svc->conns, &news);
+	slot_refresh(s, &svc->conns, now_ms, &news);
 	if (news.taken || news.done)
 		log_debug(LOG_CHANNEL, "worker=%s/%u taken=%u done=%u", svc->name, s->serial, news.taken,
 			news.done);

@@ -64,6 +64,7 @@ struct service {
 	struct ledger_service *book;
 	struct uplink *uplink;
 	struct blocks *blocks; /* of all services */
+	uint32_t burst; /* connections in one message, at most */
 	uv_loop_t *loop;
 	void *owner;
 	const struct service_ops *ops;
@@ -101,6 +102,8 @@ struct service {
 	uint64_t close_deadline_ms, drain_from_ms, drain_until_ms, drain_checked_ms;
 	uint64_t backoff_seen_ms;
 	uint64_t hang_due_ms; /* with HANG_TIMEOUT: look again */
+	bool has_adapted;     /* workers that are adapted, or may be */
+	uint64_t look_ms;     /* look at adapted ones from outside; 0: not */
 	uint64_t settling_until_ms; /* after a take-over: wait so long for workers to answer; 0: no */
 };
 

@@ -30,6 +30,25 @@ struct slot_stale {
 	uint64_t drain_ms, since_ms;
 };
 
+/* As the supervisor says it: LINK_WORKER. */
+struct slot_kind {
+	bool is_adapted; /* an unmodified server: offers are all it is sent (adapted.h) */
+	bool ends_by_eof;
+	int stop_signal;
+	uint64_t listeners; /* those that it was started for, a bit each */
+};
+
+/* What is remembered of one that is adapted. */
+struct slot_outside {
+	uint64_t most_served; /* connections at a time, read by it and not ended */
+	uint64_t quiet_ms, quiet_taken; /* all has been read, and so much was said to be, since then */
+	uint64_t robbed_ms, robbed_sum; /* when, and what it had taken and served by then */
+	uint64_t look_ms; /* ... look at its processes again; 0: no */
+	bool seen;	  /* ... they live, and are not stopped */
+	bool stopping;	  /* STOP_SIGNAL was sent */
+	bool ended;	  /* its end of file was sent */
+};
+
 struct slot {
 	uint32_t index;	 /* in the service */
 	uint32_t serial; /* 0: empty */
@@ -39,6 +58,8 @@ struct slot {
 	bool unsettled; /* taken over: what is unread is not known before it answers a ping */
 	uint64_t asked_given; /* what it must have taken when it answers the last ping, at least */
 	struct hang hang; /* with HANG_TIMEOUT */
+	struct slot_kind kind;
+	struct slot_outside outside; /* of an adapted one */
 	uint64_t wall_ready_ms;
 	struct slot_stale stale;
 	bool image_replaced; /* on disk, since it was started */
@@ -60,6 +81,7 @@ struct slot {
 struct slot_news {
 	uint32_t taken, done; /* more than before */
 	bool ready, answered;
+	bool overrun; /* reports were lost: the ring had no room for them */
 	const char *lie; /* NULL, or the claim that cannot be */
 };
 
@@ -71,11 +93,21 @@ enum slot_answer { SLOT_FULL = 1, SLOT_GONE = 2 };
 int slot_attach_consume(struct slot *s, uv_loop_t *loop, const int fds[SLOT_FDS], uint32_t ring_len,
 	uint32_t serial, pid_t pid);
 
+/* Everything that was sent to it has been read, by whomever. */
+bool slot_has_read(const struct slot *s);
+
 /* Closes everything; ops->released follows from the loop. */
 void slot_release(struct slot *s);
 
 /* Reads the page; settles in books and table what is credible. */
-void slot_refresh(struct slot *s, struct conns *conns, struct slot_news *ret_news);
+void slot_refresh(struct slot *s, struct conns *conns, uint64_t now_ms, struct slot_news *ret_news);
+
+/* A connection of an adapted worker has ended, as the kernel says. True: it was booked as unread. */
+bool slot_freed(struct slot *s, struct conns *conns, uint32_t conn);
+
+/* Connections that it has: given, and neither done nor freed. */
+uint32_t slot_open(const struct slot *s);
+uint64_t slot_served(const struct slot *s); /* those that have ended */
 
 /* Asks to be rung at the next change. The caller refreshes once more afterwards. */
 void slot_arm(struct slot *s);

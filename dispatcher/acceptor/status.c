@@ -198,7 +198,7 @@ static json_t *worker(const struct service *svc, const struct slot *s, uint64_t 
 	json_object_set_new(o, "connections", number(w->load));
 	json_object_set_new(o, "unread", number(w->unread));
 	json_object_set_new(o, "peak_connections", number(w->peak));
-	json_object_set_new(o, "served", number(s->book->done));
+	json_object_set_new(o, "served", number(slot_served(s)));
 	json_object_set_new(o, "given", number(s->book->given));
 	json_object_set_new(o, "started", time_text(s->book->created_wall_ms));
 	json_object_set_new(o, "ready", time_text(s->wall_ready_ms));

@@ -8,6 +8,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/adapted.h"
 #include "dispatcher/acceptor/crew.h"
 #include "dispatcher/acceptor/rescue.h"
 
@@ -18,6 +19,9 @@ static uint32_t room_for_loot(const struct service *svc, const struct slot *s, c
 {
 	if (s == victim || !s->serial || s->exited || s->liar || s->unsettled)
 		return 0;
+	if (s->kind.is_adapted != victim->kind.is_adapted ||
+		victim->kind.listeners & ~s->kind.listeners)
+		return 0; /* it would not know what it is given */
 	return pool_room_of(svc->pool, s->index);
 }
 
@@ -65,7 +69,8 @@ void theft_found(struct service *svc, const struct link_record *r)
 /* One connection went from the victim to a target, whatever the books of the two say by now. */
 static bool move(struct service *svc, struct slot *victim, uint32_t conn, uint32_t target)
 {
-	struct ledger_conn *c = conns_of(&svc->conns, conn, victim->index);
+	uint32_t slot = victim->kind.is_adapted ? conns_tagged(&svc->conns, conn) : conn;
+	struct ledger_conn *c = conns_of(&svc->conns, slot, victim->index);
 	uint32_t index;
 
 	if (!c || target >= svc->theft.count)
@@ -171,6 +176,11 @@ static uint32_t take_loot(struct service *svc, struct slot *victim, int loot_fd,
  * or it keeps what it read to itself. */
 static void ask_victim(struct service *svc, struct slot *victim, bool silent, uint64_t now_ms)
 {
+	if (victim->kind.is_adapted) {
+		service_refresh(svc, victim, now_ms);
+		adapted_robbed(svc, victim, silent, now_ms);
+		return;
+	}
 	service_ask(svc, victim);
 	service_refresh(svc, victim, now_ms);
 	if (silent && service_pool_worker(victim)->unread)

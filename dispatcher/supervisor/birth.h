@@ -17,8 +17,9 @@ struct birth {
 };
 
 uint32_t birth_ring_len(const struct birth *b);
+size_t birth_page_bytes(const struct birth *b); /* of the report page */
 
-/* Sends the setup message and starts the process. As launch(). */
+/* Starts the process, told what it must know. As launch(). */
 int birth_launch(const struct birth *b, const struct parts *parts, pid_t *ret_pid,
 	int *ret_birth_fd);
 

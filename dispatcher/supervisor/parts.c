@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-static int make_page(uint32_t ring_len)
+static int make_page(uint32_t ring_len, size_t page_size)
 {
-	OWNS_FD int fd = page_memory("report-page", page_bytes(ring_len));
+	OWNS_FD int fd = page_memory("report-page", page_size);
 	struct page *page;
 
 	if (fd < 0)
@@ -72,14 +72,14 @@ static void keep_readable(int *out)
 	*out = both;
 }
 
-int parts_make(struct parts *p, uint32_t ring_len)
+int parts_make(struct parts *p, uint32_t ring_len, size_t page_size)
 {
 	int bad;
 
 	*p = PARTS_NONE;
 	bad = make_channel(p);
 	if (!bad) {
-		p->page = make_page(ring_len);
+		p->page = make_page(ring_len, page_size);
 		bad = p->page < 0 ? p->page : 0;
 	}
 	if (!bad)

@@ -3,6 +3,7 @@
 #ifndef SUPERVISOR_PARTS_H
 #define SUPERVISOR_PARTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct parts {
@@ -19,7 +20,8 @@ struct parts {
 
 #define PARTS_NONE ((struct parts){-1, -1, -1, -1, -1, -1, -1, -1, -1})
 
-int parts_make(struct parts *p, uint32_t ring_len); /* 0, or -errno with nothing made */
+/* page_size: of its report page, at least page_bytes(ring_len). 0, or -errno with nothing made. */
+int parts_make(struct parts *p, uint32_t ring_len, size_t page_size);
 void parts_given(struct parts *p);		    /* the worker has its own: close what is its alone */
 void parts_close(struct parts *p);
 

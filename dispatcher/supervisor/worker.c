@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "dispatcher/link.h"
+#include "dispatcher/supervisor/adaptation.h"
 #include "dispatcher/supervisor/birth.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/snapshot.h"
@@ -46,6 +47,9 @@ static int say_started(struct worker *w, int fd)
 		.slot = w->slot,
 		.serial = w->serial,
 		.number = w->ring_len,
+		.status = w->kind,
+		.error = w->stop_signal,
+		.id = w->listeners,
 		.pid = w->pid,
 		.created_ms = w->created_ms,
 		.created_wall_ms = w->created_wall_ms};
@@ -250,6 +254,15 @@ static int watch_birth(struct worker *w)
 	return w->child ? 0 : bad;
 }
 
+static void note_kind(struct worker *w, const struct birth *b)
+{
+	if (b->service->adapter != ADAPTER_SERVER)
+		return;
+	w->kind = b->service->stop_style == STOP_EOF ? LINK_ADAPTED_EOF : LINK_ADAPTED;
+	w->stop_signal = (int)b->service->stop_signal;
+	w->listeners = adaptation_listeners(b->settings, b->service);
+}
+
 static int give_birth(struct worker *w, const struct birth *b)
 {
 	int bad;
@@ -258,7 +271,8 @@ static int give_birth(struct worker *w, const struct birth *b)
 	w->image = strdup(settings_text(b->settings, b->service->image));
 	if (!w->image)
 		return -ENOMEM;
-	bad = parts_make(&w->parts, w->ring_len);
+	note_kind(w, b);
+	bad = parts_make(&w->parts, w->ring_len, birth_page_bytes(b));
 	if (!bad)
 		bad = birth_launch(b, &w->parts, &w->pid, &w->birth_fd);
 	parts_given(&w->parts);
@@ -306,8 +320,12 @@ void worker_signal(struct worker *w, int number)
 {
 	if (!w->child)
 		return;
-	if (number == SIGTERM || number == SIGABRT)
+	if (number == SIGTERM && w->kind != LINK_NATIVE) {
+		w->stopping = true;
+		child_signal(w->child, w->stop_signal);
+	} else if (number == SIGTERM || number == SIGABRT) {
 		child_signal(w->child, number);
+	}
 	if (number != SIGKILL)
 		return;
 	child_signal_group(w->child, SIGKILL);
@@ -389,6 +407,10 @@ void worker_save(const struct worker *w, json_t *o)
 	snapshot_put(o, "created_ms", w->created_ms);
 	snapshot_put(o, "created_wall_ms", w->created_wall_ms);
 	snapshot_put(o, "ring_len", w->ring_len);
+	snapshot_put(o, "kind", w->kind);
+	snapshot_put(o, "stop_signal", (uint64_t)w->stop_signal);
+	snapshot_put(o, "listeners", w->listeners);
+	snapshot_put(o, "stopping", w->stopping);
 	snapshot_put_text(o, "image", w->image);
 	snapshot_put_fd(o, "birth_fd", w->birth_fd);
 	for (size_t i = 0; i < ARRAY_LEN(parts_fields); i++)
@@ -423,6 +445,10 @@ static void restore_facts(struct worker *w, const json_t *o)
 	w->created_ms = snapshot_number(o, "created_ms", 0);
 	w->created_wall_ms = snapshot_number(o, "created_wall_ms", 0);
 	w->ring_len = (uint32_t)snapshot_number(o, "ring_len", 0);
+	w->kind = (enum link_kind)snapshot_number(o, "kind", LINK_NATIVE);
+	w->stop_signal = (int)snapshot_number(o, "stop_signal", 0);
+	w->listeners = snapshot_number(o, "listeners", 0);
+	w->stopping = snapshot_number(o, "stopping", 0);
 	w->image = strdup(image ? image : "");
 }
 

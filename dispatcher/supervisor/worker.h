@@ -67,6 +67,10 @@ struct worker {
 	int status, error; /* once EXITED: of waitpid(2), or the errno why it never ran */
 	uint64_t created_ms, created_wall_ms;
 	uint32_t ring_len; /* of its report page */
+	enum link_kind kind; /* as it was born */
+	int stop_signal;     /* of an adapted one */
+	uint64_t listeners;  /* ... those it was started for: adaptation_listeners() */
+	bool stopping;	     /* ... STOP_SIGNAL was sent */
 	char *image;	   /* what was exec'ed, from BORN on */
 	struct parts parts;
 	struct child *child; /* while there is a process */

@@ -90,7 +90,7 @@ static struct slot_news refresh(void)
 {
 	struct slot_news news;
 
-	slot_refresh(&slot, &conns, &news);
+	slot_refresh(&slot, &conns, 0, &news);
 	return news;
 }
 
