@@ -3,6 +3,7 @@
  * name, as the same command line could also be run for each connection. */
 #include "config/build.h"
 #include "common/base.h"
+#include "config/program.h"
 
 #include <string.h>
 
@@ -125,6 +126,30 @@ static void check_slots(struct build *b, const struct scope *s, const struct ser
 			SETTINGS_SERVER_SLOTS, slots);
 }
 
+/* What ADAPTER_METHOD says if it can be, else what the program needs. A program that cannot be looked
+ * at is preloaded: a missing one has its warning, and what cannot be read may still be run. */
+static void choose_method(struct build *b, const struct scope *s, struct service_settings *svc)
+{
+	const char *path = svc->image ? block_text_at(&b->block, svc->image) : NULL;
+	const char *option = scope_line(s, "ADAPTER_METHOD") ? "ADAPTER_METHOD" : "COMMAND", *why;
+	struct program program;
+	unsigned method;
+
+	if (!path || program_look(path, &program)) {
+		svc->adapter_method = svc->adapter_method ? svc->adapter_method : METHOD_PRELOAD;
+		return;
+	}
+	method = svc->adapter_method ? svc->adapter_method : program_method(&program);
+	svc->adapter_method = (uint8_t)(method ? method : METHOD_PRELOAD);
+	why = program_objection(&program, svc->adapter_method);
+	if (!why)
+		return;
+	report_error(b->report, scope_where(s, option), "%s %s; %s", path, why,
+		program_objection(&program, METHOD_NOTIFY)
+			? "name another program"
+			: "write ADAPTER_METHOD=notify" /* which preloads nothing */);
+}
+
 void adapter_build(struct build *b, const struct scope *s, struct service_settings *svc)
 {
 	const struct source_line *method = scope_line(s, "ADAPTER_METHOD"),
@@ -137,8 +162,7 @@ void adapter_build(struct build *b, const struct scope *s, struct service_settin
 		svc->adapter_method = METHOD_NONE;
 		return;
 	}
-	if (!svc->adapter_method)
-		svc->adapter_method = METHOD_PRELOAD;
+	choose_method(b, s, svc);
 	check_listeners(b, s, svc);
 	check_slots(b, s, svc);
 	if (tls)
