@@ -1,5 +1,5 @@
-/* What kind of program serves a service. Files without ADAPTER mean what they always meant: IMAGE is a
- * native worker, COMMAND is run by dispatcher-exec. An unmodified server must be asked for by
+/* What kind of program serves a service. Files without ADAPTER mean what they always meant: IMAGE
+ * is a native worker, COMMAND is run by dispatcher-exec. An unmodified server must be asked for by
  * name, as the same command line could also be run for each connection. */
 #include "config/build.h"
 #include "common/base.h"
@@ -55,7 +55,8 @@ static void check_native(struct build *b, const struct source_line *adapter,
 			"%s runs a COMMAND; write ADAPTER=inetd, or another IMAGE", ADAPTER_EXEC);
 	if (command)
 		report_error(b->report, &command->where,
-			"ADAPTER=native has no COMMAND; take out the line, or write ADAPTER=inetd or "
+			"ADAPTER=native has no COMMAND; take out the line, or write ADAPTER=inetd "
+			"or "
 			"server");
 }
 
@@ -83,7 +84,8 @@ static void check_server(struct build *b, const struct source_line *adapter,
 
 void adapter_check_pair(struct build *b, const struct scope *s)
 {
-	const struct source_line *adapter = scope_line(s, "ADAPTER"), *image = scope_line(s, "IMAGE"),
+	const struct source_line *adapter = scope_line(s, "ADAPTER"),
+				 *image = scope_line(s, "IMAGE"),
 				 *command = scope_line(s, "COMMAND");
 
 	if (!adapter)
@@ -96,12 +98,13 @@ void adapter_check_pair(struct build *b, const struct scope *s)
 		check_server(b, adapter, image, command);
 }
 
-/* The kernel tells nothing of unix sockets that end, and who watches system calls counts no closes. */
+/* The kernel tells nothing of unix sockets that end, and who watches system calls counts no closes.
+ */
 static void check_listeners(
 	struct build *b, const struct scope *s, const struct service_settings *svc)
 {
-	const struct settings_listener *list = (const struct settings_listener *)block_text_at(
-		&b->block, svc->listeners.at);
+	const struct settings_listener *list =
+		(const struct settings_listener *)block_text_at(&b->block, svc->listeners.at);
 
 	for (uint32_t i = 0; i < svc->listeners.count; i++) {
 		if (list[i].addr.family != AF_UNIX || svc->adapter_method != METHOD_NOTIFY)
@@ -126,28 +129,40 @@ static void check_slots(struct build *b, const struct scope *s, const struct ser
 			SETTINGS_SERVER_SLOTS, slots);
 }
 
-/* What ADAPTER_METHOD says if it can be, else what the program needs. A program that cannot be looked
- * at is preloaded: a missing one has its warning, and what cannot be read may still be run. */
+static void tell_objection(struct build *b, const struct where *where, const char *path,
+	const struct program *program, const char *why)
+{
+	if (program_objection(program, METHOD_NOTIFY))
+		report_warning(
+			b->report, where, "COMMAND: %s %s; the service will not start", path, why);
+	else if (program->has_more_rights && program->kind == PROGRAM_DYNAMIC)
+		report_error(b->report, where,
+			"%s %s; write ADAPTER_METHOD=notify, with which it may run without them, "
+			"or "
+			"name a copy of the program that has none",
+			path, why);
+	else
+		report_error(b->report, where, "%s %s; write ADAPTER_METHOD=notify", path, why);
+}
+
+/* What ADAPTER_METHOD says if it can be, else what the program needs. A program that cannot be
+ * looked at is preloaded: a missing one has its warning, and what cannot be read may still be run.
+ */
 static void choose_method(struct build *b, const struct scope *s, struct service_settings *svc)
 {
-	const char *path = svc->image ? block_text_at(&b->block, svc->image) : NULL;
-	const char *option = scope_line(s, "ADAPTER_METHOD") ? "ADAPTER_METHOD" : "COMMAND", *why;
+	const char *path = svc->image ? block_text_at(&b->block, svc->image) : NULL, *why;
+	bool said = svc->adapter_method != METHOD_NONE;
 	struct program program;
-	unsigned method;
+	bool seen = path && !program_look(path, &program);
 
-	if (!path || program_look(path, &program)) {
-		svc->adapter_method = svc->adapter_method ? svc->adapter_method : METHOD_PRELOAD;
-		return;
-	}
-	method = svc->adapter_method ? svc->adapter_method : program_method(&program);
-	svc->adapter_method = (uint8_t)(method ? method : METHOD_PRELOAD);
-	why = program_objection(&program, svc->adapter_method);
-	if (!why)
-		return;
-	report_error(b->report, scope_where(s, option), "%s %s; %s", path, why,
-		program_objection(&program, METHOD_NOTIFY)
-			? "name another program"
-			: "write ADAPTER_METHOD=notify" /* which preloads nothing */);
+	if (seen && !said)
+		svc->adapter_method = (uint8_t)program_method(&program);
+	if (!svc->adapter_method)
+		svc->adapter_method = METHOD_PRELOAD;
+	why = seen ? program_objection(&program, svc->adapter_method) : NULL;
+	if (why)
+		tell_objection(b, scope_where(s, said ? "ADAPTER_METHOD" : "COMMAND"), path,
+			&program, why);
 }
 
 void adapter_build(struct build *b, const struct scope *s, struct service_settings *svc)

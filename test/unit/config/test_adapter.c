@@ -5,8 +5,11 @@
 #include "config/diff.h"
 #include "config/signals.h"
 
+#include <elf.h>
+#include <link.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define PORT   "[SERVICE=A]\nPORT=7007\n"
 #define SERVER PORT "ADAPTER=server\nCOMMAND=/bin/cat -u\n"
@@ -35,8 +38,7 @@ static void the_kind_can_be_named_where_it_was_clear(void **state)
 	assert_int_equal(
 		world_service(state, "WORKER_DIR=/bin\n" PORT "IMAGE=/bin/true\n")->adapter,
 		ADAPTER_NATIVE);
-	assert_int_equal(
-		world_load(state, PORT "ADAPTER=inetd\nCOMMAND=/bin/cat\n")->result, 0);
+	assert_int_equal(world_load(state, PORT "ADAPTER=inetd\nCOMMAND=/bin/cat\n")->result, 0);
 	assert_int_equal(settings_service(((struct world *)*state)->s, 0)->adapter, ADAPTER_INETD);
 	assert_int_equal(settings_service(((struct world *)*state)->s, 0)->max_procs, 1);
 	assert_non_null(strstr(world_refused(state, PORT "ADAPTER=proxy\nIMAGE=/bin/true\n"),
@@ -63,7 +65,8 @@ static void what_does_not_go_with_the_kind_is_refused_with_the_remedy(void **sta
 			"E main.cnf:4: ADAPTER_METHOD goes with ADAPTER=server only; take out"},
 		{"ADAPTER=server\nCOMMAND=/bin/cat\nTLS_PORT=993\n", "E main.cnf:5: TLS_PORT"},
 		{"ADAPTER=server\nCOMMAND=/bin/cat\nADAPTER_METHOD=ptrace\n",
-			"E main.cnf:5: ADAPTER_METHOD=ptrace is wrong; write one of: preload notify"},
+			"E main.cnf:5: ADAPTER_METHOD=ptrace is wrong; write one of: preload "
+			"notify"},
 		{"ADAPTER=server\nCOMMAND=/bin/cat\nSTOP_STYLE=loud\n",
 			"E main.cnf:5: STOP_STYLE=loud is wrong; write one of: silent eof"},
 	};
@@ -82,8 +85,8 @@ static void unix_sockets_and_notify_do_not_go_together(void **state)
 		world_refused(state, SERVER "PORT=unix:/run/x\nADAPTER_METHOD=notify\n"),
 		"E main.cnf:5: unix:/run/x: connections of unix sockets cannot be counted with "
 		"ADAPTER_METHOD=notify; listen on an address, or"));
-	assert_int_equal(world_service(state, SERVER "PORT=unix:/run/x\n")->adapter_method,
-		METHOD_PRELOAD);
+	assert_int_equal(
+		world_service(state, SERVER "PORT=unix:/run/x\n")->adapter_method, METHOD_PRELOAD);
 	assert_int_equal(world_service(state, SERVER "ADAPTER_METHOD=notify\n")->adapter_method,
 		METHOD_NOTIFY);
 }
@@ -116,9 +119,10 @@ static void the_queue_is_off_unless_it_is_asked_for(void **state)
 	assert_int_equal(svc->queue_size, 0);
 	assert_int_equal(svc->queue_ms, 30000);
 	assert_int_equal(svc->refuse_text, 0);
-	svc = world_service(state, "REFUSE_TEXT=421 4.3.2 too busy, try later\nWHEN_FULL=refuse\n" SERVICE
-				   "QUEUE_SIZE=7\nQUEUE_TIMEOUT=2s\n[SERVICE=B]\nREFUSE_TEXT=\nPORT=7008\n"
-				   "IMAGE=/bin/true\n");
+	svc = world_service(state,
+		"REFUSE_TEXT=421 4.3.2 too busy, try later\nWHEN_FULL=refuse\n" SERVICE
+		"QUEUE_SIZE=7\nQUEUE_TIMEOUT=2s\n[SERVICE=B]\nREFUSE_TEXT=\nPORT=7008\n"
+		"IMAGE=/bin/true\n");
 	assert_int_equal(svc->when_full, FULL_REFUSE);
 	assert_int_equal(svc->queue_size, 7);
 	assert_int_equal(svc->queue_ms, 2000);
@@ -156,7 +160,8 @@ static void signals_have_names_and_numbers(void **state)
 
 static void a_signal_that_ends_nobody_is_refused(void **state)
 {
-	static const char *const wrong[] = {"STOP", "SIGCONT", "chld", "0", "65", "", "SIG", "TERMX", "-1"};
+	static const char *const wrong[] = {
+		"STOP", "SIGCONT", "chld", "0", "65", "", "SIG", "TERMX", "-1"};
 	uint32_t number;
 
 	for (unsigned i = 0; i < ARRAY_LEN(wrong); i++)
@@ -188,6 +193,85 @@ static void another_kind_or_method_shows_as_a_difference(void **state)
 	}
 }
 
+/* /bin/cat as ./cat, with a mode, and perhaps as if it were linked statically. */
+static void copy_cat(unsigned mode, bool is_static)
+{
+	static char bytes[1 << 20];
+	OWNS_FILE FILE *in = fopen("/bin/cat", "re"), *out = fopen("cat", "we");
+	size_t len = fread(bytes, 1, sizeof(bytes), in);
+	const ElfW(Ehdr) *head = (const void *)bytes;
+	ElfW(Phdr) *segments = (void *)(bytes + head->e_phoff);
+
+	for (unsigned i = 0; is_static && i < head->e_phnum; i++)
+		if (segments[i].p_type == PT_INTERP)
+			segments[i].p_type = PT_NULL;
+	assert_int_equal(fwrite(bytes, 1, len, out), len);
+	assert_int_equal(fchmod(fileno(out), mode), 0);
+}
+
+/* Loads a server that is ./cat, with more lines. */
+static struct world *load_cat(void **state, const char *more)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), PORT "ADAPTER=server\nCOMMAND=%s/cat\n%s",
+		((struct world *)*state)->dir, more);
+	return world_load(state, text);
+}
+
+static void the_method_is_what_the_program_needs(void **state)
+{
+	struct world *w;
+
+	copy_cat(0755, true);
+	w = load_cat(state, "");
+	assert_string_equal(w->told, "");
+	assert_int_equal(settings_service(w->s, 0)->adapter_method, METHOD_NOTIFY);
+	copy_cat(0755, false);
+	w = load_cat(state, "ADAPTER_METHOD=notify\n");
+	assert_string_equal(w->told, "");
+	assert_int_equal(settings_service(w->s, 0)->adapter_method, METHOD_NOTIFY);
+}
+
+static void a_method_that_the_program_cannot_have_is_refused(void **state)
+{
+	struct world *w;
+
+	copy_cat(0755, true);
+	w = load_cat(state, "ADAPTER_METHOD=preload\n");
+	assert_int_not_equal(w->result, 0);
+	assert_non_null(strstr(w->told, "E main.cnf:5: "));
+	assert_non_null(strstr(w->told, "is linked statically"));
+	assert_non_null(strstr(w->told, "; write ADAPTER_METHOD=notify\n"));
+}
+
+static void a_program_with_more_rights_needs_a_decision(void **state)
+{
+	struct world *w;
+
+	copy_cat(04755, false);
+	w = load_cat(state, "");
+	assert_int_not_equal(w->result, 0);
+	assert_non_null(strstr(w->told, "E main.cnf:4: "));
+	assert_non_null(strstr(w->told, "has set-user-ID"));
+	assert_non_null(
+		strstr(w->told, "write ADAPTER_METHOD=notify, with which it may run without"));
+	w = load_cat(state, "ADAPTER_METHOD=notify\n");
+	assert_string_equal(w->told, "");
+}
+
+static void what_is_no_program_is_a_warning(void **state)
+{
+	struct world *w;
+
+	world_write("cat", "hello\n");
+	assert_int_equal(chmod("cat", 0755), 0);
+	w = load_cat(state, "");
+	assert_int_equal(w->result, 0);
+	assert_non_null(strstr(w->told, "W main.cnf:4: COMMAND: "));
+	assert_non_null(strstr(w->told, "is neither a program of this machine"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +281,10 @@ int main(void)
 		world_test(unix_sockets_and_notify_do_not_go_together),
 		world_test(servers_have_no_more_connections_than_marks),
 		world_test(a_server_that_is_not_there_is_a_warning),
+		world_test(the_method_is_what_the_program_needs),
+		world_test(a_method_that_the_program_cannot_have_is_refused),
+		world_test(a_program_with_more_rights_needs_a_decision),
+		world_test(what_is_no_program_is_a_warning),
 		world_test(the_queue_is_off_unless_it_is_asked_for),
 		world_test(a_refusal_that_is_more_than_a_line_is_refused),
 		cmocka_unit_test(signals_have_names_and_numbers),
