@@ -62,6 +62,15 @@ struct adapter_entry {
 	_Atomic uint64_t cookie; /* SO_COOKIE of one that is on its way to another process */
 };
 
+#define ADAPTER_MAX_OPTIONS 8
+
+/* A socket option of a listener that accepted sockets have from it. */
+struct adapter_option {
+	int32_t level, name;
+	uint32_t len;
+	uint8_t value[20];
+};
+
 /* An address that a process of the worker bound. */
 struct adapter_bound {
 	_Atomic uint32_t is_set;
@@ -70,6 +79,8 @@ struct adapter_bound {
 	uint32_t name_len;
 	uint64_t mask; /* listeners that it stands for */
 	struct sockaddr_storage name;
+	_Atomic uint32_t option_count;
+	struct adapter_option options[ADAPTER_MAX_OPTIONS];
 };
 
 struct adapter_area {
