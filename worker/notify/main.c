@@ -1,0 +1,266 @@
+/* dispatcher-notify: runs COMMAND, an unmodified server that no preloaded library reaches, and
+ * answers those of its system calls by which it would listen and accept (seccomp_unotify(2)).
+ *
+ * Towards the dispatcher it is the worker: it has the channel and the page, gets the signals, and
+ * ends as the program ends. It reports what was taken; the ends of connections the kernel tells the
+ * dispatcher. It never waits for the program: everything is an event of one loop.
+ *
+ * When it is killed, the program is left without answers (accept() fails) and is ended by the
+ * supervisor with all that the worker had started; no signal at the parent's death is asked
+ * for, as that would miss whatever else the program has started. */
+#include "worker/notify/leftover.h"
+#include "worker/notify/notify.h"
+#include "common/base.h"
+#include "worker/notify/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define EVENTS        16
+#define LOOK_AGAIN_MS 1000
+#define EXIT_CANNOT   127
+/* Of Linux 6.6: who answers runs where the caller ran, at once. */
+#define SET_FLAGS    _IOW('!', 4, uint64_t)
+#define SYNC_WAKE_UP 1ul
+
+struct running {
+	struct notify n;
+	struct seccomp_notif *call;
+	struct seccomp_notif_resp *unused; /* libseccomp allocates both */
+	sigset_t inherited;
+	pid_t program;
+	int program_fd, signals;
+	bool has_ended;
+	bool is_alone; /* the dispatcher is gone */
+	bool was_told; /* and the program was asked to end */
+};
+
+static int complain(struct running *r, const char *program, const char *what, int error)
+{
+	char line[PAGE_LINE_BYTES];
+
+	snprintf(line, sizeof(line), "adapter: cannot run %.60s: %s: %s", program, what,
+		strerror(-error));
+	fprintf(stderr, "dispatcher-notify: %s\n", line);
+	if (r->n.report.page) {
+		report_line(&r->n.report, line);
+		report_ring(&r->n.report);
+	}
+	return EXIT_CANNOT;
+}
+
+static int watch(struct running *r, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.fd = fd};
+
+	return epoll_ctl(r->n.epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int close_on_exec(const struct adapter_head *h)
+{
+	const int fds[] = {h->channel, h->page, h->bell, h->doorbell};
+
+	for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
+		if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
+			return -errno;
+	return 0;
+}
+
+/* Reads what the dispatcher said, and takes it out of the program's environment. */
+static int attach(struct running *r)
+{
+	const char *text = getenv(ADAPTER_ENV);
+	const struct adapter_head *h = &r->n.adapter.head;
+	int bad = text ? adapter_read(text, &r->n.adapter) : -EINVAL;
+
+	if (!bad)
+		bad = close_on_exec(h);
+	if (!bad)
+		bad = report_init(&r->n.report, h->page, h->bell, h->doorbell, h->ring_len);
+	if (bad)
+		return bad;
+	r->n.inlet.channel = h->channel;
+	unsetenv(ADAPTER_ENV);
+	unsetenv("DISPATCHER_WORKER");
+	return 0;
+}
+
+/* All that can be passed on come as events; what our own faults raise stays as it is. */
+static int take_signals(struct running *r)
+{
+	static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+	sigset_t all;
+
+	sigfillset(&all);
+	for (unsigned i = 0; i < ARRAY_LEN(own); i++)
+		sigdelset(&all, own[i]);
+	sigprocmask(SIG_SETMASK, &all, &r->inherited);
+	sigdelset(&all, SIGCHLD);
+	sigdelset(&all, SIGPIPE);
+	r->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	return r->signals < 0 ? -errno : 0;
+}
+
+static void move_up(int *fd)
+{
+	int high = fcntl(*fd, F_DUPFD_CLOEXEC, NOTIFY_HIGH_FD);
+
+	if (high < 0)
+		return;
+	close(*fd);
+	*fd = high;
+}
+
+static int start(struct running *r, char **argv, const char **ret_what)
+{
+	uint64_t flags = SYNC_WAKE_UP;
+	int bad = start_program(argv, &r->inherited, &r->program, &r->n.listener, ret_what);
+
+	if (bad)
+		return bad;
+	*ret_what = "setup";
+	move_up(&r->n.listener);
+	ioctl(r->n.listener, SET_FLAGS, &flags);
+	r->program_fd = pidfd_open(r->program, 0);
+	if (r->program_fd < 0)
+		return -errno;
+	bad = seccomp_notify_alloc(&r->call, &r->unused);
+	if (!bad)
+		bad = watch(r, r->n.listener, EPOLLIN);
+	if (!bad)
+		bad = watch(r, r->program_fd, EPOLLIN);
+	if (!bad)
+		bad = watch(r, r->signals, EPOLLIN);
+	if (!bad)
+		bad = watch(r, r->n.inlet.channel, EPOLLIN | EPOLLET);
+	if (!bad)
+		bad = watch(r, r->n.report.doorbell, 0); /* EPOLLERR: nobody would hear it */
+	return bad;
+}
+
+static void on_call(struct running *r)
+{
+	struct caller c;
+
+	memset(r->call, 0, sizeof(*r->call)); /* as the kernel insists */
+	if (seccomp_notify_receive(r->n.listener, r->call))
+		return; /* the caller was killed meanwhile */
+	caller_init(&c, r->n.listener, r->call);
+	answer_call(&r->n, &c);
+}
+
+static void on_signal(struct running *r)
+{
+	struct signalfd_siginfo info;
+
+	while (read(r->signals, &info, sizeof(info)) == sizeof(info))
+		kill(r->program, (int)info.ssi_signo);
+}
+
+/* The program has closed its last descriptor of a listener, or shut it down. */
+static void on_bell(struct running *r, int bell)
+{
+	struct spot *spot = spots_of_bell(&r->n.spots, bell);
+	char byte;
+
+	if (!spot || recv(bell, &byte, 1, MSG_PEEK | MSG_DONTWAIT))
+		return; /* another that has the number of one that went just now */
+	waiters_answer(&r->n.waiters, spot->cookie, -EINVAL);
+	spots_remove(&r->n.spots, spot);
+}
+
+static void on_event(struct running *r, const struct epoll_event *event)
+{
+	int fd = event->data.fd;
+
+	if (fd == r->n.listener) {
+		if (event->events & EPOLLIN)
+			on_call(r);
+		else
+			epoll_ctl(r->n.epoll, EPOLL_CTL_DEL, fd, NULL); /* nobody is left to ask */
+	} else if (fd == r->n.inlet.channel) {
+		accepts_offered(&r->n);
+	} else if (fd == r->signals) {
+		on_signal(r);
+	} else if (fd == r->n.report.doorbell) {
+		r->is_alone = true;
+		epoll_ctl(r->n.epoll, EPOLL_CTL_DEL, fd, NULL);
+	} else if (fd == r->program_fd) {
+		r->has_ended = true;
+	} else {
+		on_bell(r, fd);
+	}
+}
+
+/* Nobody but us will tell the program that its work is done. */
+static int time_left(struct running *r)
+{
+	if (!r->is_alone || r->was_told)
+		return -1;
+	if (r->n.inlet.kept || leftover_any(&r->n.adapter))
+		return LOOK_AGAIN_MS;
+	r->was_told = true;
+	kill(r->program, r->n.adapter.head.stop_signal);
+	return -1;
+}
+
+/* Until the program has ended. Its wait status. */
+static int serve(struct running *r)
+{
+	struct epoll_event events[EVENTS];
+	int status = 0;
+
+	answer_progress(&r->n);
+	while (!r->has_ended) {
+		int count;
+
+		report_ring(&r->n.report);
+		count = epoll_wait(r->n.epoll, events, EVENTS, time_left(r));
+		for (int i = 0; i < count; i++)
+			on_event(r, &events[i]);
+	}
+	report_ring(&r->n.report);
+	waitpid(r->program, &status, 0);
+	return status;
+}
+
+static int end_as(int status)
+{
+	const struct rlimit none = {0, 0};
+	sigset_t one;
+
+	if (!WIFSIGNALED(status))
+		return WEXITSTATUS(status);
+	setrlimit(RLIMIT_CORE, &none); /* the program's own is the one to look at */
+	sigemptyset(&one);
+	sigaddset(&one, WTERMSIG(status));
+	signal(WTERMSIG(status), SIG_DFL);
+	raise(WTERMSIG(status));
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
+	return 128 + WTERMSIG(status);
+}
+
+int main(int argc, char **argv)
+{
+	struct running r = {.n = {.listener = -1}, .program_fd = -1};
+	const char *what = "not started by the dispatcher";
+	int bad = argc < 1 ? -EINVAL : attach(&r);
+
+	if (bad)
+		return complain(&r, argc < 1 ? "nothing" : argv[0], what, bad);
+	r.n.epoll = epoll_create1(EPOLL_CLOEXEC);
+	what = "setup";
+	bad = r.n.epoll < 0 ? -errno : take_signals(&r);
+	if (!bad)
+		bad = start(&r, argv, &what);
+	return bad ? complain(&r, argv[0], what, bad) : end_as(serve(&r));
+}
