@@ -18,6 +18,7 @@ MAY_INCLUDE = (
     ('dispatcher/supervisor/', r'(common|config)/.+|dispatcher/(policy|supervisor)/.+|dispatcher/[^/]+'),
     ('dispatcher/', r'(common|config|dispatcher)/.+'),
     ('worker/stock/', r'(worker|dispatcher)/worker\.h|worker/stock/.+'),
+    ('worker/smtp/', r'(worker|dispatcher)/worker\.h|worker/smtp/.+'),
     ('worker/', r'(common|worker)/.+|dispatcher/worker\.h'),
     ('test/', r'(common|config|dispatcher|worker|test)/.+'),
 )

@@ -1,0 +1,297 @@
+"""dispatcher-smtp: what clients see, what is in the Maildir, and what is refused."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import smtplib
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import clients
+from harness.daemon import service
+from harness.processes import wait_until
+
+
+class Mailbox:
+    """A Maildir that the worker's user may write to."""
+
+    def __init__(self, path):
+        self.path = path
+        for part in ("new", "cur", "tmp"):
+            (path / part).mkdir(parents=True)
+        for one in (path, *path.iterdir()):
+            one.chmod(0o777)
+
+    def messages(self):
+        return sorted(path.read_bytes() for path in (self.path / "new").iterdir())
+
+    def only(self):
+        (one,) = self.messages()
+        return one.decode()
+
+    def is_empty(self):
+        return not list((self.path / "new").iterdir()) and not list((self.path / "tmp").iterdir())
+
+
+class Receiver:
+    """A service SMTP with one Maildir for all, unless the parameters say otherwise."""
+
+    def __init__(self, run_daemon, directory, number, defaults=True, options=None, **parameters):
+        self.port, self.box = number, Mailbox(directory / "box")
+        if defaults:
+            parameters = dict(HOSTNAME="mx.example.org", DOMAINS="example.org example.net",
+                              MAILDIR=self.box.path) | parameters
+        given = [f"{name}={value}" for name, value in parameters.items() if value is not None]
+        self.daemon = run_daemon(service("smtp", number, IMAGE="dispatcher-smtp", PARAMETER=given,
+                                         **(options or {})))
+
+    def swaks(self, *words, expect=0):
+        done = subprocess.run(["swaks", "--server", f"127.0.0.1:{self.port}", "--helo", "client.example.com",
+                               "--from", "s@example.com", "--to", "r@example.org", *words],
+                              capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout
+
+    @contextlib.contextmanager
+    def talk(self, hello=b"EHLO me"):
+        with clients.connect(self.port) as sock, contextlib.closing(Talk(sock)) as talk:
+            talk.expect(b"220 ")
+            if hello:
+                talk.ask(hello, b"250")
+            yield talk
+
+
+class Talk:
+    """A client that says exactly what it is told to."""
+
+    def __init__(self, sock):
+        self.sock, self.file = sock, sock.makefile("rb")
+
+    def close(self):
+        self.file.close()
+
+    def reply(self):
+        """The last line of the next reply."""
+        while (line := self.file.readline())[3:4] == b"-":
+            pass
+        return line
+
+    def expect(self, *begins):
+        for begin in begins:
+            line = self.reply()
+            assert line.startswith(begin), f"{line!r} instead of {begin!r}"
+        return line
+
+    def ask(self, line, *begins):
+        self.sock.sendall(line + b"\r\n")
+        return self.expect(*begins)
+
+    def is_closed(self):
+        return self.file.read() == b""
+
+
+@pytest.fixture
+def receiver(run_daemon, directory, port):
+    """receiver(NAME=VALUE, ...): a dispatcher with a service SMTP."""
+    return lambda **more: Receiver(run_daemon, directory, port(), **more)
+
+
+# --- features, as swaks sees them -------------------------------------------------------------------
+
+def test_a_message_comes_whole_into_the_maildir_with_its_trace(receiver):
+    smtp = receiver()
+    smtp.swaks("--body", "first line\n.dotted\n..twice", "--protocol", "ESMTP")
+    text = smtp.box.only()
+    assert text.startswith("Return-Path: <s@example.com>\nReceived: from client.example.com ([127.0.0.1])\n"
+                           "\tby mx.example.org with ESMTP id ")
+    assert "\n\tfor <r@example.org>; " in text
+    assert "\nfirst line\n.dotted\n..twice\n" in text and "\r" not in text
+    smtp.daemon.wait_event("worker.output", "from <s@example.com> to <r@example.org>", "250 2.0.0 Stored")
+
+
+def test_swaks_finds_each_feature(receiver):
+    smtp = receiver()
+    smtp.swaks("--protocol", "SMTP", "--body", "by HELO")
+    smtp.swaks("--pipeline", "--body", "by pipelining")
+    smtp.swaks("--to", "a@example.org,b@example.net", "--body", "to two")
+    assert "SIZE 52428800" in smtp.swaks("--quit-after", "EHLO")
+    assert len(smtp.box.messages()) == 3
+    for said, code in (("--to unknown@elsewhere.org", 24), ("--from not-an-address", 23)):
+        smtp.swaks(*said.split(), expect=code)
+    assert len(smtp.box.messages()) == 3
+
+
+def test_lmtp_answers_for_each_recipient(receiver, directory):
+    boxes = [Mailbox(directory / "mail" / name) for name in ("a", "b")]
+    smtp = receiver(PROTOCOL="LMTP", MAILDIR=directory / "mail" / "%u", DOMAINS="*")
+    said = smtp.swaks("--protocol", "LMTP", "--to", "a@x.org,b@x.org", "--body", "hello")
+    assert said.count("Stored") == 2
+    assert all("hello" in box.only() and "with LMTP id" in box.only() for box in boxes)
+    (boxes[1].path / "new").chmod(0o500)
+    with smtp.talk(b"LHLO me") as talk:
+        talk.ask(b"MAIL FROM:<>", b"250")
+        talk.ask(b"RCPT TO:<a@x>", b"250")
+        talk.ask(b"RCPT TO:<c@x>", b"550 5.1.1")
+        talk.ask(b"RCPT TO:<b@x>", b"250")
+        talk.ask(b"DATA", b"354")
+        talk.ask(b"x\r\n.", b"250 ", b"451 ")
+
+
+def test_python_speaks_to_it_in_all_of_unicode(receiver):
+    smtp = receiver()
+    with smtplib.SMTP("127.0.0.1", smtp.port, "client.example.com") as session:
+        session.ehlo()
+        assert {"pipelining", "size", "8bitmime", "smtputf8", "enhancedstatuscodes", "chunking"} <= \
+            set(session.esmtp_features)
+        session.sendmail("j\u00fcrgen@example.com", ["r@example.org"], "Subject: \u00e4\r\n\r\n\u20ac\r\n".encode(),
+                         mail_options=["SMTPUTF8", "BODY=8BITMIME"])
+        assert session.verify("r@example.org")[0] == 252
+    text = smtp.box.only()
+    assert "Return-Path: <j\u00fcrgen@example.com>" in text and "with UTF8SMTP id" in text
+    assert "Subject: \u00e4\n\n\u20ac\n" in text
+
+
+def test_a_message_in_chunks_is_one_message(receiver):
+    smtp = receiver()
+    with smtp.talk() as talk:
+        talk.sock.sendall(b"MAIL FROM:<>\r\nRCPT TO:<r@example.org>\r\nBDAT 3\r\n.\r\nBDAT 6 LAST\r\na.\r\n.\n"
+                          b"QUIT\r\n")
+        talk.expect(b"250", b"250", b"250", b"550 5.6.0", b"221")
+    assert smtp.box.is_empty()
+    with smtp.talk() as talk:
+        talk.sock.sendall(b"MAIL FROM:<>\r\nRCPT TO:<r@example.org>\r\nBDAT 3\r\n.\r\nBDAT 7 LAST\r\na.\r\n.\r\n"
+                          b"QUIT\r\n")
+        talk.expect(b"250", b"250", b"250", b"250", b"221")
+    assert smtp.box.only().endswith("\n.\na.\n.\n")
+
+
+# --- who gets mail -----------------------------------------------------------------------------------
+
+def test_unknown_recipients_are_refused_and_odd_names_are_no_paths(receiver, directory):
+    box = Mailbox(directory / "mail" / "example.org" / "known")
+    outside = Mailbox(directory / "mail" / "outside")
+    smtp = receiver(MAILDIR=directory / "mail" / "%d" / "%u", DOMAINS="example.org")
+    with smtp.talk() as talk:
+        talk.ask(b"MAIL FROM:<s@example.com>", b"250")
+        talk.ask(b"RCPT TO:<KNOWN@Example.ORG>", b"250")
+        for name in (b"unknown", b'"../outside"', b"/etc", b'"x/../../outside"', b'".."', b'"."', b'".known"',
+                     b"known/", b"known/new", b'""', b"a" * 210):
+            talk.ask(b"RCPT TO:<" + name + b"@example.org>", b"550 5.1.1")
+        talk.ask(b'RCPT TO:<"a\0b"@example.org>', b"500 ")
+        talk.ask(b"RCPT TO:<../outside@example.org>", b"501 ")
+        talk.ask(b"RCPT TO:<known@example.com>", b"550 5.7.1")
+        talk.ask(b"DATA", b"354")
+        talk.ask(b".", b"250")
+    assert "for <KNOWN@Example.ORG>" in box.only() and outside.is_empty()
+
+
+def test_a_maildir_is_made_only_where_that_is_asked_for(receiver, directory):
+    (directory / "mail").mkdir()
+    (directory / "mail").chmod(0o777)
+    smtp = receiver(MAILDIR=directory / "mail" / "%d" / "%u", MAILDIR_CREATE=1, DOMAINS="example.org")
+    smtp.swaks("--to", "New@example.org", "--body", "hello")
+    (made,) = (directory / "mail").iterdir()
+    assert made.name == "example.org"
+    assert len(list((made / "new" / "new").iterdir())) == 1
+    smtp.swaks("--to", '"../x"@example.org', expect=24)
+
+
+def test_recipients_of_one_message_share_it_and_duplicates_get_it_once(receiver, directory):
+    boxes = [Mailbox(directory / "mail" / name) for name in ("a", "b")]
+    smtp = receiver(MAILDIR=directory / "mail" / "%u")
+    smtp.swaks("--to", "a@example.org,b@example.org,A@example.net", "--body", "hello")
+    assert all("hello" in box.only() and "\tfor " not in box.only() for box in boxes)
+    inodes = {path.stat().st_ino for box in boxes for path in (box.path / "new").iterdir()}
+    assert len(inodes) == 1
+    (boxes[1].path / "new").chmod(0o500)
+    smtp.swaks("--to", "a@example.org,b@example.org", expect=26)
+    assert len(boxes[0].messages()) == 1 and len(list((boxes[0].path / "tmp").iterdir())) == 0
+
+
+# --- what is refused ---------------------------------------------------------------------------------
+
+def test_no_second_message_is_smuggled_in(receiver):
+    smtp = receiver()
+    inner = b"MAIL FROM:<evil@example.com>\r\nRCPT TO:<r@example.org>\r\nDATA\r\nsmuggled\r\n.\r\n"
+    for end in (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r\r\n.\r\r\n",
+                b"\n.\r\r\n", b"\r\n\0.\r\n"):
+        with smtp.talk() as talk:
+            talk.ask(b"MAIL FROM:<s@example.com>", b"250")
+            talk.ask(b"RCPT TO:<r@example.org>", b"250")
+            talk.ask(b"DATA", b"354")
+            talk.sock.sendall(b"first" + end + inner)
+            talk.expect(b"250" if b"\0" in end else b"550 5.6.0")
+            talk.ask(b"QUIT", b"221")
+            assert talk.is_closed()
+    assert "\0.\nMAIL FROM:<evil" in smtp.box.only()
+
+
+def test_a_lone_cr_or_lf_in_a_command_ends_the_session(receiver):
+    smtp = receiver()
+    for line in (b"NOOP\nNOOP\r\n", b"NOOP\rNOOP\r\n", b"NOOP\r\r\n"):
+        with smtp.talk() as talk:
+            talk.sock.sendall(line)
+            talk.expect(b"500 5.5.2")
+            assert talk.is_closed()
+
+
+def test_limits_have_their_replies(receiver):
+    smtp = receiver(SIZE=2000, RECIPIENTS=2, ERRORS=5)
+    with smtp.talk() as talk:
+        talk.ask(b"NOOP " + b"x" * 3000, b"500 5.5.2")
+        talk.ask(b"MAIL FROM:<> SIZE=2001", b"552 5.3.4")
+        talk.ask(b"MAIL FROM:<>", b"250")
+        talk.ask(b"RCPT TO:<a@example.org>", b"250")
+        talk.ask(b"RCPT TO:<b@example.org>", b"250")
+        talk.ask(b"RCPT TO:<c@example.org>", b"452 4.5.3")
+        talk.ask(b"DATA", b"354")
+        talk.ask(b"x" * 5000 + b"\r\n.", b"552 5.3.4")
+        talk.ask(b"what", b"500")
+        talk.ask(b"what", b"500", b"421 4.7.0")
+        assert talk.is_closed()
+    assert smtp.box.is_empty()
+
+
+def test_a_slow_client_is_told_so(receiver):
+    smtp = receiver(TIMEOUT=1)
+    with smtp.talk() as talk:
+        talk.expect(b"421 4.4.2")
+        assert talk.is_closed()
+    with smtp.talk() as talk:
+        talk.sock.sendall(b"MAIL FROM:<>\r\nRCPT TO:<r@example.org>\r\nDATA\r\nhalf of it\r\n")
+        talk.expect(b"250", b"250", b"354", b"421")
+        assert talk.is_closed()
+    assert smtp.box.is_empty()
+
+
+def test_a_client_that_goes_in_mid_message_leaves_nothing(receiver):
+    smtp = receiver()
+    with smtp.talk() as talk:
+        talk.sock.sendall(b"MAIL FROM:<>\r\nRCPT TO:<r@example.org>\r\nDATA\r\nhalf of it\r\n")
+        talk.expect(b"250", b"250", b"354")
+        wait_until(lambda: list((smtp.box.path / "tmp").iterdir()), "the message is being written")
+    smtp.daemon.wait_service(lambda one: one["done"] == 1, "the session is over")
+    assert smtp.box.is_empty()
+
+
+@pytest.mark.parametrize("wrong, said", [
+    ({"DOMAINS": None}, "DOMAINS is missing"), ({"MAILDIR": None}, "give one of"),
+    ({"MAILDIR": "relative"}, "full path"), ({"MAILDIR": "/nonexistent/box/%u"}, "/nonexistent"),
+    ({"MAILDIR": "/tmp/%x"}, "only %d and %u"), ({"SIZE": "big"}, "must be a number"),
+    ({"TIMEOUT": "0"}, "must be a number"), ({"PROTOCOL": "UUCP"}, "must be SMTP or LMTP"),
+    ({"HOSTNAME": "a b"}, "is no host name"), ({"NEXT": "smtp:x:25"}, "give one of"),
+    ({"MAILDIR": None, "NEXT": "x:25"}, "must be smtp: or lmtp:"),
+    ({"MAILDIR": None, "NEXT": "smtp:127.0.0.1:25", "DOMAINS": "*"}, "open relay"),
+    ({"AUTH": "dovecot:/run/auth"}, "needs NEXT"),
+    ({"MAILDIR": None, "NEXT": "smtp:127.0.0.1:25", "AUTH": "pam"}, "must be dovecot:")])
+def test_a_wrong_parameter_is_named(stage, directory, wrong, said):
+    parameters = dict(HOSTNAME="mx.example.org", DOMAINS="example.org", MAILDIR=directory) | wrong
+    given = [f"{name}={value}" for name, value in parameters.items() if value is not None]
+    run = subprocess.run([stage.program("dispatcher-smtp"), "-l", "127.0.0.1:0", *given],
+                         capture_output=True, text=True, timeout=20)
+    assert run.returncode == 1 and said in run.stderr, run
