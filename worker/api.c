@@ -1,6 +1,7 @@
 /* The calls of worker.h that are the same in both styles. */
 #include "common/base.h"
 #include "worker/core.h"
+#include "worker/tlsconn.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -63,6 +64,21 @@ ssize_t worker_read(struct worker_conn *c, void *buf, size_t size)
 ssize_t worker_read_line(struct worker_conn *c, char *buf, size_t size)
 {
 	return c->worker->style->read_line(c, buf, size);
+}
+
+int worker_starttls(struct worker_conn *c)
+{
+	return c->worker->style->starttls(c);
+}
+
+int worker_may_starttls(const struct worker_conn *c)
+{
+	return !c->tls && secure_any(c->worker);
+}
+
+const struct worker_tls *worker_conn_tls(const struct worker_conn *c)
+{
+	return c->tls ? tlsconn_facts(c->tls) : NULL;
 }
 
 struct worker *worker_of(const struct worker_conn *c)
@@ -135,7 +151,7 @@ const char *worker_conn_listener(const struct worker_conn *c)
 
 int worker_conn_fd(const struct worker_conn *c)
 {
-	return c->fd;
+	return c->relay ? -1 : c->fd;
 }
 
 int worker_conn_take_fd(struct worker_conn *c)
@@ -170,7 +186,11 @@ const struct worker_limits *worker_limits(const struct worker *w)
 
 struct worker_conn *worker_next(const struct worker *w, const struct worker_conn *c)
 {
-	return c ? c->next : w->conns.open;
+	struct worker_conn *next = c ? c->next : w->conns.open;
+
+	while (next && next->hidden)
+		next = next->next;
+	return next;
 }
 
 struct uv_loop_s *worker_loop(struct worker *w)

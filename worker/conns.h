@@ -11,6 +11,8 @@
 struct worker;
 struct output;
 struct partial;
+struct relay;
+struct tlsconn;
 struct waits;
 
 /*      get       worker_close, end of file, error       all sent, or broken           put
@@ -26,19 +28,24 @@ struct worker_conn {
 		struct partial *partial; /* events: a line whose end has not come yet, or NULL */
 		struct waits *waits;     /* threads: of the one that serves it */
 	};
+	struct tlsconn *tls;  /* NULL: plaintext */
+	struct relay *relay;  /* events: of one under TLS whose socket the author took, or NULL */
+	struct output *early; /* events: written before the handshake was done, or NULL */
 	void *data;           /* the author's */
 	struct addr *local;   /* NULL: getsockname() knows */
 	uint64_t deadline_ms; /* 0: none; on the loop's clock */
 	struct addr peer;
 	uint32_t slot, timeout_ms;
 	const char *listener; /* as configured when it came */
-	int fd; /* -1: the author took it */
+	int fd;               /* -1: the author took it */
 	int why;
 	uint8_t state;   /* enum conn_state; only conns_set assigns it */
 	uint8_t depth;   /* callbacks of the author that are running for it */
 	uint8_t watched; /* epoll events asked for, if polled */
 	bool polled, eof, due;
 	bool greeted; /* something was written to it */
+	bool secret;  /* its listener is one where TLS starts at once */
+	bool hidden;  /* the author has not seen it yet: its handshake is not done */
 };
 
 struct conns {

@@ -63,6 +63,7 @@ static void take_conn(struct worker *w, const struct msg_conn *m, int fd)
 
 	if (c) {
 		c->listener = setup_listener(&w->setup, m->listener);
+		c->secret = setup_listener_tls(&w->setup, m->listener);
 		w->style->open(c);
 		return;
 	}
@@ -129,6 +130,11 @@ static void on_control(void *arg, struct msg_reader *r)
 	}
 }
 
+static void on_memory(void *arg, enum msg_type type, int fd)
+{
+	secure_take_consume(arg, type, fd);
+}
+
 static void on_gone(void *arg)
 {
 	core_retire(arg);
@@ -183,6 +189,7 @@ void core_run(struct worker *w)
 const struct inbox_ops core_inbox_ops = {
 	.offer = on_offer,
 	.control = on_control,
+	.memory = on_memory,
 	.gone = on_gone,
 	.failed = on_failed,
 	.open_conns = open_conns,

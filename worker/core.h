@@ -6,6 +6,7 @@
 #include "worker/inbox.h"
 #include "worker/loop.h"
 #include "worker/report.h"
+#include "worker/secure.h"
 #include "worker/setup.h"
 #include "worker/worker.h"
 
@@ -19,19 +20,20 @@ enum life { LIFE_STARTING, LIFE_SERVING, LIFE_RETIRING, LIFE_LEAVING, LIFE_ENDED
 
 /* What event style and thread style do each in their own way. */
 struct style {
-	int (*init)(struct worker *w);        /* before on_start; 0 or -errno */
-	void (*open)(struct worker_conn *c);  /* serve it */
-	void (*ready)(struct worker_conn *c); /* the loop names it */
-	void (*turn)(struct worker *w);       /* the loop is about to sleep */
-	void (*leave)(struct worker *w);      /* on_deadline, if set, has been called */
-	void (*limits)(struct worker *w);     /* new ones */
-	void (*deinit)(struct worker *w);     /* no connection is open; closes its uv handles */
+	int (*init)(struct worker *w);       /* before on_start; 0 or -errno */
+	void (*open)(struct worker_conn *c); /* serve it */
+	void (*ready)(void *who);            /* the loop names it */
+	void (*turn)(struct worker *w);      /* the loop is about to sleep */
+	void (*leave)(struct worker *w);     /* on_deadline, if set, has been called */
+	void (*limits)(struct worker *w);    /* new ones */
+	void (*deinit)(struct worker *w);    /* no connection is open; closes its uv handles */
 	int (*write)(struct worker_conn *c, const void *data, size_t len);
 	void (*close)(struct worker_conn *c);
 	void (*set_timeout)(struct worker_conn *c, unsigned ms);
 	ssize_t (*read)(struct worker_conn *c, void *buf, size_t size);
 	ssize_t (*read_line)(struct worker_conn *c, char *buf, size_t size);
 	int (*take_fd)(struct worker_conn *c);
+	int (*starttls)(struct worker_conn *c);
 };
 
 extern const struct style events_style, threads_style;
@@ -45,6 +47,7 @@ struct worker {
 	struct report report;
 	struct inbox inbox;
 	struct conns conns;
+	struct secure secure;
 	enum life life;              /* only core_live assigns it */
 	struct events *events;       /* event style's own */
 	struct threads *threads;     /* thread style's own */

@@ -4,24 +4,17 @@
  * pauses while output waits, so a client that does not read its answers is not read from either.
  * Nothing that the author may still look at is freed under his feet: what he closes outside of its
  * own callbacks is settled at the end of the loop's turn. */
+#include "worker/events.h"
 #include "common/base.h"
-#include "worker/core.h"
+#include "worker/eventtls.h"
 #include "worker/lines.h"
-#include "worker/output.h"
+#include "worker/relay.h"
+#include "worker/tlsconn.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 
-#define INPUT_BYTES (16 * 1024)
-#define LINGER_MS   30000 /* what waits for a client when we close must be read by then */
-
-struct events {
-	struct worker *worker;
-	uv_timer_t timer;
-	uint64_t timer_ms; /* when it fires; 0: never */
-	struct worker_conn *due;
-	char input[INPUT_BYTES];
-};
+#define READS_PER_TURN 4 /* of what TLS holds already */
 
 static void unwatch(struct worker_conn *c)
 {
@@ -36,29 +29,55 @@ static void finish(struct worker_conn *c)
 	struct worker *w = c->worker;
 
 	conns_set(c, CONN_CLOSED);
-	if (w->ops.on_close)
+	if (w->ops.on_close && !c->hidden)
 		w->ops.on_close(c, c->why);
+	relay_drop(c);
 	unwatch(c);
+	if (c->tls && !c->why)
+		tlsconn_goodbye(c->tls);
+	c->tls = tlsconn_free(c->tls);
 	base_close(&c->fd);
 	c->output = output_free(c->output);
+	c->early = output_free(c->early);
 	c->partial = lines_free(c->partial);
 	report_done(&w->report, c->slot);
 	core_done(c);
 }
 
-static void fail(struct worker_conn *c, int why)
+void events_fail(struct worker_conn *c, int why)
 {
-	if (c->state == CONN_OPEN)
+	if (c->state == CONN_OPEN && !c->relay)
 		conns_set(c, CONN_CLOSING);
 	c->why = why;
 	c->output = output_free(c->output);
+	c->early = output_free(c->early);
+	relay_drop(c);
 }
 
 static uint32_t wanted(const struct worker_conn *c)
 {
 	if (c->output)
 		return EPOLLOUT;
-	return c->state == CONN_OPEN && !c->eof ? EPOLLIN : 0;
+	if (eventtls_shakes(c))
+		return tlsconn_wants(c->tls);
+	return c->state == CONN_OPEN && !c->eof ? eventtls_reads(c) : 0;
+}
+
+int events_watch(struct loop *l, int fd, void *who, uint32_t events, bool *polled, uint8_t *watched)
+{
+	int bad = 0;
+
+	if (*watched == events)
+		return 0;
+	if (!events)
+		loop_remove(l, fd);
+	else
+		bad = *polled ? loop_change(l, fd, events, who) : loop_add(l, fd, events, who);
+	if (bad)
+		return bad;
+	*polled = events;
+	*watched = (uint8_t)events;
+	return 0;
 }
 
 static void watch(struct worker_conn *c)
@@ -71,7 +90,7 @@ static void watch(struct worker_conn *c)
 		return;
 	bad = c->polled ? loop_change(l, c->fd, events, c) : loop_add(l, c->fd, events, c);
 	if (bad) {
-		fail(c, bad);
+		events_fail(c, bad);
 		finish(c);
 		return;
 	}
@@ -82,25 +101,28 @@ static void watch(struct worker_conn *c)
 /* Does what the author's calls have asked for; c may be gone afterwards. */
 static void settle(struct worker_conn *c)
 {
-	if (c->state == CONN_CLOSING && !c->output)
+	if (c->relay)
+		relay_watch(c);
+	if (c->relay)
+		return;
+	if (c->state == CONN_CLOSING && !c->output && !c->early)
 		finish(c);
 	else
 		watch(c);
 }
 
-static void enter(struct worker_conn *c)
+void events_enter(struct worker_conn *c)
 {
 	c->depth++;
 }
 
-static void leave(struct worker_conn *c)
+void events_leave(struct worker_conn *c)
 {
 	if (!--c->depth && !c->due)
 		settle(c);
 }
 
-/* Outside of callbacks of c: at the end of the turn. */
-static void settle_later(struct worker_conn *c)
+void events_settle_later(struct worker_conn *c)
 {
 	struct events *e = c->worker->events;
 
@@ -113,42 +135,43 @@ static void settle_later(struct worker_conn *c)
 
 static void fire_at(struct events *e, uint64_t ms);
 
-/* There was traffic: the time-out begins anew. The timer is not moved, it looks again when it
- * fires. */
-static void touch(struct worker_conn *c)
+void events_deadline(struct worker_conn *c, uint64_t ms)
 {
-	struct events *e = c->worker->events;
+	c->deadline_ms = ms ? uv_now(&c->worker->loop.uv) + ms : 0;
+	if (ms)
+		fire_at(c->worker->events, c->deadline_ms);
+}
 
-	if (!c->timeout_ms)
-		return;
-	c->deadline_ms = uv_now(&c->worker->loop.uv) + c->timeout_ms;
-	fire_at(e, c->deadline_ms);
+/* The time-out begins anew. The timer is not moved, it looks again when it fires. A handshake has
+ * its own, which no traffic prolongs. */
+void events_touch(struct worker_conn *c)
+{
+	if (c->timeout_ms && !eventtls_shakes(c))
+		events_deadline(c, c->timeout_ms);
 }
 
 static void close_conn(struct worker_conn *c)
 {
-	struct worker *w = c->worker;
-
 	if (c->state != CONN_OPEN)
 		return;
 	conns_set(c, CONN_CLOSING);
-	if (c->output) {
-		c->deadline_ms = uv_now(&w->loop.uv) + LINGER_MS;
-		fire_at(w->events, c->deadline_ms);
-	}
-	settle_later(c);
+	if (c->output || c->early || c->relay)
+		events_deadline(c, LINGER_MS);
+	events_settle_later(c);
 }
 
 static void expire(struct worker_conn *c)
 {
-	enter(c);
-	if (c->state == CONN_OPEN && c->worker->ops.on_timeout) {
-		touch(c);
+	events_enter(c);
+	if (eventtls_shakes(c)) {
+		eventtls_expire(c);
+	} else if (c->state == CONN_OPEN && c->worker->ops.on_timeout) {
+		events_touch(c);
 		c->worker->ops.on_timeout(c);
 	} else {
-		fail(c, -ETIMEDOUT);
+		events_fail(c, -ETIMEDOUT);
 	}
-	leave(c);
+	events_leave(c);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -177,25 +200,32 @@ static void fire_at(struct events *e, uint64_t ms)
 	uv_timer_start(&e->timer, on_timer, ms > now ? ms - now : 0, 0);
 }
 
+static bool is_taken(const struct worker_conn *c)
+{
+	return c->fd < 0 || c->relay;
+}
+
 static bool give_line(void *arg, char *line, size_t len)
 {
 	struct worker_conn *c = arg;
 
 	c->worker->ops.on_line(c, line, len);
-	return c->state == CONN_OPEN && c->fd >= 0;
+	return c->state == CONN_OPEN && !is_taken(c) && !eventtls_shakes(c);
 }
 
 static void give(struct worker_conn *c, char *data, size_t len)
 {
 	const struct worker_ops *ops = &c->worker->ops;
-	int bad = 0;
+	int left = 0;
 
 	if (ops->on_line)
-		bad = lines_feed(&c->partial, data, len, give_line, c);
+		left = lines_feed(&c->partial, data, len, give_line, c);
 	else if (ops->on_data)
 		ops->on_data(c, data, len);
-	if (bad && c->state == CONN_OPEN)
-		fail(c, bad);
+	if (left < 0 && c->state == CONN_OPEN)
+		events_fail(c, left);
+	if (left > 0 && c->state == CONN_OPEN && eventtls_shakes(c))
+		eventtls_inject(c);
 }
 
 static void end_of_input(struct worker_conn *c)
@@ -207,76 +237,121 @@ static void end_of_input(struct worker_conn *c)
 		close_conn(c);
 }
 
-static void read_some(struct worker_conn *c)
+static ssize_t get(struct worker_conn *c, char *input)
+{
+	ssize_t got;
+
+	if (c->tls)
+		return tlsconn_read(c->tls, input, INPUT_BYTES);
+	got = recv(c->fd, input, INPUT_BYTES, MSG_DONTWAIT);
+	return got < 0 ? -errno : got;
+}
+
+static void read_once(struct worker_conn *c)
 {
 	char *input = c->worker->events->input;
-	ssize_t got = recv(c->fd, input, INPUT_BYTES, MSG_DONTWAIT);
+	ssize_t got = get(c, input);
 
 	if (got > 0) {
-		touch(c);
+		events_touch(c);
 		give(c, input, (size_t)got);
 	} else if (!got) {
 		end_of_input(c);
-	} else if (errno != EAGAIN && errno != EINTR) {
-		fail(c, -errno);
+	} else if (got != -EAGAIN && got != -EINTR) {
+		events_fail(c, (int)got);
 	}
 }
 
-static void flush(struct worker_conn *c)
+static bool may_read(const struct worker_conn *c)
 {
-	int answer = output_flush(&c->output, c->fd);
+	return c->state == CONN_OPEN && !is_taken(c) && !c->output && !c->eof;
+}
+
+/* A client that sends faster than we answer shall not keep the others waiting. */
+static void read_some(struct worker_conn *c)
+{
+	read_once(c);
+	for (int i = 1; i < READS_PER_TURN && c->tls && tlsconn_pending(c->tls) && may_read(c); i++)
+		read_once(c);
+}
+
+void events_flush(struct worker_conn *c)
+{
+	int answer = output_flush(&c->output, c->fd, c->tls);
 
 	if (answer < 0) {
-		fail(c, answer);
+		events_fail(c, answer);
 		return;
 	}
-	touch(c);
+	events_touch(c);
 	if (!answer && c->state == CONN_OPEN && c->worker->ops.on_drain)
 		c->worker->ops.on_drain(c);
 }
 
-static void events_ready(struct worker_conn *c)
+static void serve(struct worker_conn *c)
 {
-	if (!c->polled || c->due)
-		return; /* closed meanwhile */
-	enter(c);
-	if (c->output)
-		flush(c);
+	if (c->relay)
+		relay_turn(c);
+	else if (eventtls_shakes(c))
+		eventtls_go_on(c);
+	else if (c->output)
+		events_flush(c);
 	else if (c->eof)
-		fail(c, -EPIPE); /* nothing was asked for: the client has gone altogether */
+		events_fail(c, -EPIPE); /* nothing was asked for: the client has gone altogether */
 	else if (c->state == CONN_OPEN)
 		read_some(c);
-	leave(c);
+}
+
+static void events_ready(void *who)
+{
+	struct worker_conn *c = relay_untag(who);
+
+	if (c->due || (!c->polled && !c->relay))
+		return; /* closed meanwhile */
+	events_enter(c);
+	serve(c);
+	events_leave(c);
 }
 
 /* Where the client speaks first, its words have usually come by now: to try saves a wake-up (3 to 5
  * % of an echo). Where we speak first, it would find nothing. */
-static void events_open(struct worker_conn *c)
+void events_opened(struct worker_conn *c)
 {
-	enter(c);
 	if (c->worker->ops.on_open)
 		c->worker->ops.on_open(c);
-	if (c->state == CONN_OPEN && c->fd >= 0 && !c->greeted)
+	if (may_read(c) && !c->greeted && !eventtls_shakes(c))
 		read_some(c);
-	leave(c);
+}
+
+static void events_open(struct worker_conn *c)
+{
+	events_enter(c);
+	if (c->secret)
+		eventtls_open(c);
+	else
+		events_opened(c);
+	events_leave(c);
 }
 
 static int events_write(struct worker_conn *c, const void *data, size_t len)
 {
 	int answer;
 
-	if (c->state != CONN_OPEN || c->fd < 0)
+	if (c->state != CONN_OPEN || is_taken(c))
 		return -EPIPE;
 	c->greeted = true;
-	answer = output_write(&c->output, c->fd, data, len);
+	if (eventtls_shakes(c))
+		answer = output_keep(&c->early, data, len);
+	else
+		answer = output_write(&c->output, c->fd, c->tls, data, len);
 	if (answer == -ENOBUFS)
 		return answer;
 	if (answer < 0)
-		fail(c, answer);
+		events_fail(c, answer);
 	else
-		touch(c);
+		events_touch(c);
 	if (answer)
-		settle_later(c);
+		events_settle_later(c);
 	return answer < 0 ? answer : 0;
 }
 
@@ -293,15 +368,22 @@ static ssize_t events_read_line(struct worker_conn *c, char *buf, size_t size)
 static void events_set_timeout(struct worker_conn *c, unsigned ms)
 {
 	c->timeout_ms = ms;
-	if (c->state == CONN_OPEN)
+	if (c->state == CONN_OPEN && !eventtls_shakes(c))
 		c->deadline_ms = 0;
-	touch(c);
+	events_touch(c);
 }
 
 static int events_take_fd(struct worker_conn *c)
 {
 	int fd = c->fd;
 
+	if (c->relay || eventtls_shakes(c))
+		return -EOPNOTSUPP;
+	if (c->tls) {
+		fd = relay_start(c);
+		events_settle_later(c);
+		return fd;
+	}
 	unwatch(c);
 	c->fd = -1;
 	return fd;
@@ -320,13 +402,15 @@ static void events_turn(struct worker *w)
 	}
 }
 
-static void events_leave(struct worker *w)
+/* Whom the author cannot see he cannot close either. */
+static void events_goodbye(struct worker *w)
 {
 	struct worker_conn *c, *next;
 
-	for (c = w->ops.on_deadline ? NULL : w->conns.open; c; c = next) {
+	for (c = w->conns.open; c; c = next) {
 		next = c->next;
-		close_conn(c);
+		if (!w->ops.on_deadline || c->hidden)
+			close_conn(c);
 	}
 }
 
@@ -363,7 +447,7 @@ const struct style events_style = {
 	.open = events_open,
 	.ready = events_ready,
 	.turn = events_turn,
-	.leave = events_leave,
+	.leave = events_goodbye,
 	.limits = events_limits,
 	.deinit = events_deinit,
 	.write = events_write,
@@ -372,4 +456,5 @@ const struct style events_style = {
 	.close = close_conn,
 	.set_timeout = events_set_timeout,
 	.take_fd = events_take_fd,
+	.starttls = eventtls_start,
 };

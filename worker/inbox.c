@@ -99,6 +99,10 @@ static void take_record(struct inbox *in, size_t len, const int *fds, unsigned f
 		take_offer(in, len, fds, fd_count);
 		return;
 	}
+	if (!bad && (r.type == MSG_TLS || r.type == MSG_TICKETS) && fd_count == 1) {
+		in->ops->memory(in->arg, r.type, fds[0]);
+		return;
+	}
 	close_all(fds, fd_count);
 	if (bad)
 		in->ops->failed(in->arg, bad);

@@ -17,6 +17,7 @@ struct inbox_ops {
 	void (*offer)(void *arg, const struct msg_conn *conns, const int *fds,
 		unsigned count); /* owns fds */
 	void (*control)(void *arg, struct msg_reader *message);
+	void (*memory)(void *arg, enum msg_type type, int fd); /* owns fd */
 	void (*gone)(void *arg);              /* nobody holds the other end any more */
 	void (*failed)(void *arg, int error); /* a record was dropped: -errno */
 	unsigned (*open_conns)(void *arg);

@@ -69,7 +69,9 @@ int lines_feed(struct partial **p, char *data, size_t len,
 		len -= line_len + 1;
 		data = end + 1;
 	}
-	return more && !bad ? keep(p, data, len) : bad;
+	if (bad)
+		return bad;
+	return more ? keep(p, data, len) : (int)len;
 }
 
 struct partial *lines_free(struct partial *p)

@@ -9,8 +9,9 @@
 
 struct partial; /* the beginning of a line */
 
-/* Calls line() for every line that ends in data (which is written to); it returns false to stop.
- * What is left stays in *p. 0, -EMSGSIZE (a line is too long) or -ENOMEM. */
+/* Calls line() for every line that ends in data (which is written to); it returns false to stop:
+ * then the answer is the number of bytes behind that line, which are dropped. Else what is left
+ * stays in *p, and the answer is 0. -EMSGSIZE (a line is too long) or -ENOMEM. */
 int lines_feed(struct partial **p, char *data, size_t len,
 	bool (*line)(void *arg, char *text, size_t len), void *arg);
 

@@ -2,6 +2,7 @@
  * costs memory, and no more than OUTPUT_MAX_BYTES unless the author writes more at once. */
 #include "worker/output.h"
 #include "common/base.h"
+#include "worker/tlsconn.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,10 +14,14 @@ struct output {
 };
 
 /* Bytes that the socket took, perhaps 0, or -errno. */
-static ssize_t put(int fd, const char *data, size_t len)
+static ssize_t put(int fd, struct tlsconn *tls, const char *data, size_t len)
 {
 	ssize_t sent;
 
+	if (tls) {
+		sent = tlsconn_write(tls, data, len);
+		return sent == -EAGAIN ? 0 : sent;
+	}
 	do
 		sent = send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
@@ -58,14 +63,24 @@ static int keep(struct output **o, const char *data, size_t len)
 	return OUTPUT_WAITS;
 }
 
-int output_write(struct output **o, int fd, const void *data, size_t len)
+static bool is_full(const struct output *o, size_t more)
+{
+	return o && o->end - o->at + more > OUTPUT_MAX_BYTES;
+}
+
+int output_keep(struct output **o, const void *data, size_t len)
+{
+	return is_full(*o, len) ? -ENOBUFS : keep(o, data, len);
+}
+
+int output_write(struct output **o, int fd, struct tlsconn *tls, const void *data, size_t len)
 {
 	ssize_t sent = 0;
 
-	if (*o && (*o)->end - (*o)->at + len > OUTPUT_MAX_BYTES)
+	if (is_full(*o, len))
 		return -ENOBUFS;
 	if (!*o) {
-		sent = put(fd, data, len);
+		sent = put(fd, tls, data, len);
 		if (sent < 0)
 			return (int)sent;
 		if ((size_t)sent == len)
@@ -74,13 +89,13 @@ int output_write(struct output **o, int fd, const void *data, size_t len)
 	return keep(o, (const char *)data + sent, len - (size_t)sent);
 }
 
-int output_flush(struct output **o, int fd)
+int output_flush(struct output **o, int fd, struct tlsconn *tls)
 {
 	ssize_t sent;
 
 	if (!*o)
 		return 0;
-	sent = put(fd, (*o)->bytes + (*o)->at, (*o)->end - (*o)->at);
+	sent = put(fd, tls, (*o)->bytes + (*o)->at, (*o)->end - (*o)->at);
 	if (sent < 0)
 		return (int)sent;
 	(*o)->at += (size_t)sent;

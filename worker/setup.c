@@ -9,7 +9,7 @@
 #include <strings.h>
 
 struct counts {
-	size_t params, command, listeners;
+	size_t params, command, listeners, secret;
 };
 
 static int read_u32(const struct msg_value *v, unsigned *ret_number)
@@ -55,6 +55,7 @@ static int count_facts(struct msg_reader r, struct counts *c)
 		c->params += v.fact == MSG_PARAMETER;
 		c->command += v.fact == MSG_ARGUMENT;
 		c->listeners += v.fact == MSG_LISTENER_NAME;
+		c->secret += v.fact == MSG_LISTENER_TLS;
 	}
 	return more;
 }
@@ -67,6 +68,24 @@ static char *keep_text(char **next, const struct msg_value *v)
 	text[v->len_bytes] = '\0';
 	*next += v->len_bytes + 1;
 	return text;
+}
+
+/* As counted. */
+static int read_secret(struct msg_reader r, size_t count, uint32_t **ret_secret)
+{
+	uint32_t *secret = calloc(count + 1, sizeof(*secret));
+	struct msg_value v;
+	size_t at = 0;
+
+	if (!secret)
+		return -ENOMEM;
+	while (msg_next(&r, &v) > 0)
+		if (v.fact == MSG_LISTENER_TLS && msg_u32(&v, &secret[at++])) {
+			free(secret);
+			return -EBADMSG;
+		}
+	*ret_secret = secret;
+	return 0;
 }
 
 static int fill(struct setup *s, struct msg_reader r)
@@ -103,6 +122,9 @@ int setup_init(struct setup *s, const void *buf, size_t len_bytes)
 	s->command = calloc(c.command + 1, sizeof(char *));
 	s->listeners = calloc(c.listeners + 1, sizeof(char *));
 	bad = s->arena && s->params && s->command && s->listeners ? fill(s, r) : -ENOMEM;
+	if (!bad)
+		bad = read_secret(r, c.secret, &s->secret);
+	s->secret_count = (unsigned)c.secret;
 	if (bad)
 		setup_deinit(s);
 	return bad;
@@ -111,6 +133,14 @@ int setup_init(struct setup *s, const void *buf, size_t len_bytes)
 const char *setup_listener(const struct setup *s, uint32_t index)
 {
 	return index < s->listener_count ? s->listeners[index] : "";
+}
+
+bool setup_listener_tls(const struct setup *s, uint32_t index)
+{
+	for (unsigned i = 0; i < s->secret_count; i++)
+		if (s->secret[i] == index)
+			return true;
+	return false;
 }
 
 struct setup_name {
@@ -124,7 +154,8 @@ static char *heard_name(struct setup *s, const struct msg_value *v)
 	struct setup_name *name;
 
 	for (name = s->heard; name; name = name->next)
-		if (strlen(name->text) == v->len_bytes && !memcmp(name->text, v->data, v->len_bytes))
+		if (strlen(name->text) == v->len_bytes &&
+			!memcmp(name->text, v->data, v->len_bytes))
 			return name->text;
 	name = malloc(sizeof(*name) + v->len_bytes + 1);
 	if (!name)
@@ -136,32 +167,51 @@ static char *heard_name(struct setup *s, const struct msg_value *v)
 	return name->text;
 }
 
+/* As counted, all of them; NULL: no memory. */
+static char **read_names(struct setup *s, struct msg_reader r, size_t count)
+{
+	char **names = calloc(count + 1, sizeof(char *));
+	struct msg_value v;
+	size_t at = 0;
+
+	while (names && msg_next(&r, &v) > 0) {
+		if (v.fact != MSG_LISTENER_NAME)
+			continue;
+		names[at] = heard_name(s, &v);
+		if (!names[at++])
+			break;
+	}
+	if (names && names[count - 1])
+		return names;
+	free(names);
+	return NULL;
+}
+
 int setup_listeners(struct setup *s, struct msg_reader r)
 {
 	struct counts c = {0};
-	struct msg_value v;
-	unsigned count = 0;
+	uint32_t *secret;
 	char **names;
+	int bad;
 
 	if (count_facts(r, &c))
 		return -EBADMSG;
 	if (!c.listeners)
 		return 0;
-	names = calloc(c.listeners + 1, sizeof(char *));
-	while (names && msg_next(&r, &v) > 0) {
-		if (v.fact != MSG_LISTENER_NAME)
-			continue;
-		names[count] = heard_name(s, &v);
-		if (!names[count++])
-			break;
-	}
-	if (!names || !names[count - 1]) {
-		free(names);
+	bad = read_secret(r, c.secret, &secret);
+	if (bad)
+		return bad;
+	names = read_names(s, r, c.listeners);
+	if (!names) {
+		free(secret);
 		return -ENOMEM;
 	}
 	free(s->listeners);
+	free(s->secret);
 	s->listeners = names;
-	s->listener_count = count;
+	s->listener_count = (unsigned)c.listeners;
+	s->secret = secret;
+	s->secret_count = (unsigned)c.secret;
 	return 0;
 }
 
@@ -177,6 +227,7 @@ void setup_deinit(struct setup *s)
 	free(s->params);
 	free(s->command);
 	free(s->listeners);
+	free(s->secret);
 	*s = (struct setup){0};
 }
 

@@ -5,6 +5,7 @@
 #include "common/msg.h"
 #include "worker/worker.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,7 +15,8 @@ struct setup {
 	uint32_t serial, debug, ring_len;
 	struct worker_limits limits;
 	char **params, **command, **listeners; /* NULL-terminated */
-	unsigned listener_count;
+	uint32_t *secret;                      /* indexes of listeners where TLS starts at once */
+	unsigned listener_count, secret_count;
 	struct setup_name *heard; /* names of listeners that came later */
 };
 
@@ -29,8 +31,11 @@ int setup_number(struct setup *s, const struct msg_value *v);
 /* The name of a listener, "" for one that nobody has told. */
 const char *setup_listener(const struct setup *s, uint32_t index);
 
-/* Reads the names of listeners in a MSG_LIMITS, which replace the former ones if there are any; every
- * name that was ever heard stays valid. 0, -EBADMSG or -ENOMEM with nothing changed. */
+bool setup_listener_tls(const struct setup *s, uint32_t index); /* TLS starts at once */
+
+/* Reads the names of listeners in a MSG_LIMITS, which replace the former ones if there are any,
+ * with what was said of their TLS; every name that was ever heard stays valid. 0, -EBADMSG or
+ * -ENOMEM with nothing changed. */
 int setup_listeners(struct setup *s, struct msg_reader r);
 
 /* The value of parameter name (in any case); the last one said counts. NULL: not set. */

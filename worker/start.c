@@ -151,11 +151,14 @@ int worker_main(int argc, char **argv, const struct worker_ops *ops)
 {
 	struct link_fds fds = {-1, -1, -1, -1};
 	struct worker *w = calloc(1, sizeof(*w));
-	int bad = w ? begin(w, argc, argv, ops, &fds) : -ENOMEM;
+	int bad = -ENOMEM;
 
 	if (w) {
+		secure_init(&w->secure);
+		bad = begin(w, argc, argv, ops, &fds);
 		report_deinit(&w->report);
 		conns_deinit(&w->conns);
+		secure_deinit(&w->secure);
 		setup_deinit(&w->setup);
 		byhand_free(w->byhand);
 	}

@@ -6,6 +6,7 @@
  * once, and leaves the object on a list that the loop's thread collects when it next runs. */
 #include "common/base.h"
 #include "worker/core.h"
+#include "worker/tlsconn.h"
 #include "worker/waits.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <time.h>
 
 #define IDLE_SECONDS 60
+#define TLS_BYTES    (64 * 1024) /* of stack, for a handshake */
 
 struct thread {
 	struct threads *threads;
@@ -42,15 +44,50 @@ struct threads {
 	bool tell; /* the loop's thread must hear of what finishes */
 };
 
+static void close_conn(struct worker_conn *c)
+{
+	if (c->fd >= 0 && c->tls)
+		tlsconn_goodbye(c->tls);
+	base_close(&c->fd);
+}
+
+/* Failure ends the connection: nothing can be sent over it that the client would understand. */
+static int begin_tls(struct worker_conn *c)
+{
+	int bad = secure_open(c);
+
+	if (!bad)
+		bad = waits_handshake(c->waits, c->fd, c->tls);
+	if (!bad)
+		return 0;
+	secure_complain(c, secure_reason(c, bad));
+	base_close(&c->fd);
+	return bad;
+}
+
 static void serve(struct thread *t)
 {
 	struct worker_conn *c = t->conn;
-	struct worker *w = c->worker;
 
 	c->waits = &t->waits;
 	waits_begin(&t->waits, &t->threads->cancel);
-	w->ops.handle(c);
+	if (!c->secret || begin_tls(c) == 0)
+		c->worker->ops.handle(c);
+	close_conn(c);
+	c->tls = tlsconn_free(c->tls);
+}
+
+static int starttls(struct worker_conn *c)
+{
+	if (c->tls || c->fd < 0)
+		return c->tls ? -EALREADY : -EPIPE;
+	if (!secure_any(c->worker))
+		return -ENOTSUP;
+	if (c->waits->at == c->waits->end)
+		return begin_tls(c);
+	secure_complain(c, SECURE_INJECTED);
 	base_close(&c->fd);
+	return -EPROTO;
 }
 
 /* Under the lock, which is held until t waits: a new offer that follows from the report finds t
@@ -236,7 +273,7 @@ static void threads_turn(struct worker *w)
 	}
 }
 
-static void threads_ready(struct worker_conn *c)
+static void threads_ready(void *who)
 {
 	/* No client is polled by the loop. */
 }
@@ -256,7 +293,7 @@ static void threads_limits(struct worker *w)
 	pthread_mutex_unlock(&ts->lock);
 	if (stack)
 		pthread_attr_setstacksize(&ts->attributes,
-			(size_t)MAX(stack, (uint64_t)PTHREAD_STACK_MIN) + INPUT_BYTES);
+			(size_t)MAX(stack, (uint64_t)PTHREAD_STACK_MIN) + INPUT_BYTES + TLS_BYTES);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -323,11 +360,6 @@ static void threads_deinit(struct worker *w)
 	uv_close((uv_handle_t *)&ts->wake, on_closed);
 }
 
-static void close_conn(struct worker_conn *c)
-{
-	base_close(&c->fd);
-}
-
 static void set_timeout(struct worker_conn *c, unsigned ms)
 {
 	c->timeout_ms = ms;
@@ -335,7 +367,7 @@ static void set_timeout(struct worker_conn *c, unsigned ms)
 
 static int take_fd(struct worker_conn *c)
 {
-	return base_steal_fd(&c->fd);
+	return c->tls ? -EOPNOTSUPP : base_steal_fd(&c->fd);
 }
 
 static int write_all(struct worker_conn *c, const void *data, size_t len)
@@ -367,4 +399,5 @@ const struct style threads_style = {
 	.close = close_conn,
 	.set_timeout = set_timeout,
 	.take_fd = take_fd,
+	.starttls = starttls,
 };

@@ -3,12 +3,15 @@
  * blocking, so nothing that a client does can hold a thread beyond that. */
 #include "worker/waits.h"
 #include "common/base.h"
+#include "common/clock.h"
 #include "worker/lines.h"
+#include "worker/tlsconn.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
@@ -33,6 +36,7 @@ void cancel_deinit(struct cancel *c)
 void waits_begin(struct waits *ws, struct cancel *cancel)
 {
 	ws->cancel = cancel;
+	ws->tls = NULL;
 	ws->at = ws->end = 0;
 }
 
@@ -58,21 +62,68 @@ static int wait_for(struct waits *ws, int fd, short events, uint32_t timeout_ms)
 	return p[1].revents ? -ECANCELED : 0;
 }
 
+/* For what the last call wants that answered -EAGAIN. */
+static int wait_again(struct waits *ws, int fd, short events, uint32_t timeout_ms)
+{
+	if (ws->tls)
+		events = tlsconn_wants(ws->tls) == EPOLLOUT ? POLLOUT : POLLIN;
+	return wait_for(ws, fd, events, timeout_ms);
+}
+
+int waits_handshake(struct waits *ws, int fd, struct tlsconn *tls)
+{
+	uint64_t all_ms = tlsconn_handshake_ms(tls), end_ms = clock_mono_ms() + all_ms;
+	int bad;
+
+	ws->tls = tls;
+	while ((bad = tlsconn_handshake(tls)) == -EAGAIN) {
+		uint64_t now = clock_mono_ms();
+
+		if (all_ms && now >= end_ms)
+			return -ETIMEDOUT;
+		bad = wait_again(ws, fd, POLLIN,
+			all_ms ? (uint32_t)MIN(end_ms - now, (uint64_t)INT_MAX) : 0);
+		if (bad)
+			return bad;
+	}
+	return bad;
+}
+
+static ssize_t put(struct waits *ws, int fd, const void *data, size_t len)
+{
+	ssize_t sent;
+
+	if (ws->tls)
+		return tlsconn_write(ws->tls, data, len);
+	sent = send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sent < 0 ? -errno : sent;
+}
+
+static ssize_t get(struct waits *ws, int fd, void *buf, size_t size)
+{
+	ssize_t got;
+
+	if (ws->tls)
+		return tlsconn_read(ws->tls, buf, size);
+	got = recv(fd, buf, size, MSG_DONTWAIT);
+	return got < 0 ? -errno : got;
+}
+
 int waits_write(struct waits *ws, int fd, uint32_t timeout_ms, const void *data, size_t len)
 {
 	const char *next = data;
 	int bad = fd < 0 ? -EPIPE : 0;
 
 	while (len && !bad) {
-		ssize_t sent = send(fd, next, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t sent = put(ws, fd, next, len);
 
 		if (sent >= 0) {
 			next += sent;
 			len -= (size_t)sent;
-		} else if (errno == EAGAIN) {
-			bad = wait_for(ws, fd, POLLOUT, timeout_ms);
-		} else if (errno != EINTR) {
-			bad = -errno;
+		} else if (sent == -EAGAIN) {
+			bad = wait_again(ws, fd, POLLOUT, timeout_ms);
+		} else if (sent != -EINTR) {
+			bad = (int)sent;
 		}
 	}
 	return bad;
@@ -87,13 +138,13 @@ static ssize_t receive(struct waits *ws, int fd, uint32_t timeout_ms, void *buf,
 
 		if (is_canceled(ws))
 			return -ECANCELED;
-		got = recv(fd, buf, size, MSG_DONTWAIT);
+		got = get(ws, fd, buf, size);
 		if (got >= 0)
 			return got;
-		if (errno == EAGAIN)
-			bad = wait_for(ws, fd, POLLIN, timeout_ms);
-		else if (errno != EINTR)
-			bad = -errno;
+		if (got == -EAGAIN)
+			bad = wait_again(ws, fd, POLLIN, timeout_ms);
+		else if (got != -EINTR)
+			bad = (int)got;
 	}
 	return bad;
 }

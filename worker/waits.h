@@ -10,6 +10,8 @@
 
 #define INPUT_BYTES 4096
 
+struct tlsconn;
+
 /* Ends every wait of every thread, for good. */
 struct cancel {
 	atomic_bool canceled;
@@ -22,12 +24,16 @@ void cancel_deinit(struct cancel *c);
 
 struct waits {
 	struct cancel *cancel;
-	size_t at, end; /* of what was received and not read */
+	struct tlsconn *tls; /* NULL: plaintext */
+	size_t at, end;      /* of what was received and not read */
 	char input[INPUT_BYTES];
 };
 
 /* A new connection. */
 void waits_begin(struct waits *ws, struct cancel *cancel);
+
+/* The handshake of what is then ws->tls. 0, -ETIMEDOUT, -ECANCELED or as tlsconn_handshake. */
+int waits_handshake(struct waits *ws, int fd, struct tlsconn *tls);
 
 /* fd is non-blocking; -1: was closed. timeout_ms 0: none. -EPIPE (closed), -ETIMEDOUT, -ECANCELED
  * or -errno; a canceled write still sends what goes without waiting. */

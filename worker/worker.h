@@ -45,6 +45,16 @@ struct worker_limits {
 	uint64_t kill_timeout_ms;
 };
 
+/* TLS of a connection, as long as that is open. What there is none of is NULL. */
+struct worker_tls {
+	const char *version, *cipher; /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
+	unsigned cipher_bits, algorithm_bits;
+	int resumed;             /* of a session that the client has had before */
+	const char *server_name; /* that the client asked for (SNI); his word, unchecked */
+	const char *protocol;    /* agreed upon (ALPN) */
+	const char *client_subject, *client_issuer; /* of a checked client certificate */
+};
+
 enum worker_level { WORKER_DEBUG, WORKER_INFO, WORKER_NOTICE, WORKER_WARNING, WORKER_ERROR };
 
 /* Runs until the last client has gone. Returns the exit status for main(). */
@@ -66,6 +76,14 @@ ssize_t worker_read(struct worker_conn *c, void *buf, size_t size);
  * that did not fit was dropped; or as worker_read. */
 ssize_t worker_read_line(struct worker_conn *c, char *buf, size_t size);
 
+/* TLS from here on, with the same calls: what is written before the handshake is done waits, what
+ * was received before is dropped and ends the connection. Event style: the handshake goes on behind
+ * your back, its failure is told by on_close; thread style: 0 means that it is done. -ENOTSUP: the
+ * service has no certificate; -EALREADY; or -errno: close. */
+int worker_starttls(struct worker_conn *c);
+int worker_may_starttls(const struct worker_conn *c); /* 1: worth offering to the client */
+const struct worker_tls *worker_conn_tls(const struct worker_conn *c); /* NULL: plaintext */
+
 struct worker *worker_of(const struct worker_conn *c);
 void worker_conn_set_data(struct worker_conn *c, void *data);
 void *worker_conn_data(const struct worker_conn *c);
@@ -76,7 +94,9 @@ socklen_t worker_conn_peer_addr(const struct worker_conn *c, struct sockaddr_sto
 socklen_t worker_conn_local_addr(const struct worker_conn *c, struct sockaddr_storage *ret_addr);
 const char *worker_conn_listener(const struct worker_conn *c); /* as configured */
 int worker_conn_fd(const struct worker_conn *c); /* non-blocking; the library closes it */
-int worker_conn_take_fd(struct worker_conn *c);  /* yours; the client counts until worker_close() */
+/* Yours; the client counts until worker_close(). Under TLS it is an end of a socket pair with the
+ * plaintext, in event style; else -EOPNOTSUPP. */
+int worker_conn_take_fd(struct worker_conn *c);
 
 /* --- the worker --- */
 const char *worker_service(const struct worker *w);

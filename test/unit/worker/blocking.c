@@ -36,6 +36,12 @@ static int pour(struct worker_conn *c, size_t bytes)
 	return answer;
 }
 
+static void starttls(struct worker_conn *c)
+{
+	worker_printf(c, "go\n");
+	fprintf(stderr, "starttls %d\n", worker_starttls(c));
+}
+
 static void answer(struct worker_conn *c, const char *line, ssize_t len)
 {
 	char raw[5];
@@ -50,6 +56,10 @@ static void answer(struct worker_conn *c, const char *line, ssize_t len)
 		fprintf(stderr, "poured %d\n", pour(c, strtoul(line + 5, NULL, 10)));
 	else if (!strncmp(line, "timeout ", 8))
 		worker_set_timeout(c, (unsigned)atoi(line + 8));
+	else if (!strcmp(line, "starttls"))
+		starttls(c);
+	else if (!strcmp(line, "tls"))
+		worker_printf(c, "%s\n", worker_conn_tls(c) ? worker_conn_tls(c)->version : "plaintext");
 	else if (!strcmp(line, "close"))
 		worker_close(c);
 	else

@@ -66,6 +66,8 @@ static void send_setup(struct fake *f, const struct fake_options *o)
 	msg_put_u32(&m, MSG_RING, f->ring_len);
 	msg_put_text(&m, MSG_LISTENER_NAME, "127.0.0.1:25");
 	msg_put_text(&m, MSG_LISTENER_NAME, "unix:/run/test");
+	for (uint32_t i = 0; o->tls && i < 2; i++)
+		msg_put_u32(&m, MSG_LISTENER_TLS, i);
 	for (unsigned i = 0; o->params && o->params[i]; i++)
 		msg_put_text(&m, MSG_PARAMETER, o->params[i]);
 	for (unsigned i = 0; o->command && o->command[i]; i++)
@@ -232,6 +234,19 @@ int fake_wait_exit(struct fake *f)
 void fake_send(struct fake *f, const struct msg_writer *m)
 {
 	assert_int_equal(chan_send(f->channel, m->buf, (size_t)msg_end(m), NULL, 0), 0);
+}
+
+void fake_send_memory(struct fake *f, enum msg_type type, const struct msg_writer *m)
+{
+	OWNS_FD int fd = memfd_create("secret", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t len = (size_t)msg_end(m);
+	uint8_t buf[64];
+	struct msg_writer w;
+
+	assert_int_equal(write(fd, m->buf, len), len);
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+	msg_begin(&w, buf, sizeof(buf), type);
+	assert_int_equal(chan_send(f->channel, buf, (size_t)msg_end(&w), &fd, 1), 0);
 }
 
 void fake_order(struct fake *f, enum msg_type type)

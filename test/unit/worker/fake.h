@@ -6,6 +6,7 @@
 #include "common/msg.h"
 #include "common/page.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -20,6 +21,7 @@ struct fake_options {
 	uint32_t ring_len;              /* 0: what max_conns needs */
 	uint64_t conn_timeout_ms, kill_timeout_ms, stacksize;
 	unsigned nofile; /* both limits; 0: as they are */
+	bool tls;        /* starts at once on both listeners */
 };
 
 struct fake {
@@ -47,6 +49,8 @@ void fake_offer(struct fake *f, unsigned count, int *ret_clients);
 void fake_offer_tcp(struct fake *f, unsigned count, int *ret_clients);
 
 void fake_send(struct fake *f, const struct msg_writer *m);
+/* The same with one descriptor: sealed memory that holds what m wrote. */
+void fake_send_memory(struct fake *f, enum msg_type type, const struct msg_writer *m);
 void fake_order(struct fake *f, enum msg_type type); /* a message without facts */
 void fake_ping(struct fake *f, uint64_t nonce);
 void fake_let_go(struct fake *f); /* closes both ends of the channel */

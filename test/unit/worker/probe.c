@@ -97,6 +97,32 @@ static void close_others(struct worker_conn *c)
 		worker_close(other);
 }
 
+/* What is written behind the call waits for the handshake. */
+static void starttls(struct worker_conn *c)
+{
+	int bad;
+
+	worker_printf(c, "go\n");
+	bad = worker_starttls(c);
+	fprintf(stderr, "starttls %d\n", bad);
+	if (!bad)
+		worker_printf(c, "welcome\n");
+}
+
+static void say_tls(struct worker_conn *c)
+{
+	const struct worker_tls *t = worker_conn_tls(c);
+
+	if (!t)
+		worker_printf(c, "plaintext\n");
+	else
+		worker_printf(c, "%s %s %u %d %s %s %s %s\n", t->version, t->cipher, t->cipher_bits,
+			t->resumed, t->server_name ? t->server_name : "-",
+			t->protocol ? t->protocol : "-",
+			t->client_subject ? t->client_subject : "-",
+			t->client_issuer ? t->client_issuer : "-");
+}
+
 static void on_line(struct worker_conn *c, char *line, size_t len)
 {
 	if (!strcmp(line, "close"))
@@ -109,6 +135,12 @@ static void on_line(struct worker_conn *c, char *line, size_t len)
 		answer_later(c, (unsigned)atoi(line + 6));
 	else if (!strcmp(line, "limits"))
 		worker_printf(c, "%u\n", worker_limits(worker_of(c))->max_conns);
+	else if (!strcmp(line, "starttls"))
+		starttls(c);
+	else if (!strcmp(line, "may"))
+		worker_printf(c, "%d\n", worker_may_starttls(c));
+	else if (!strcmp(line, "tls"))
+		say_tls(c);
 	else if (!strcmp(line, "listener"))
 		worker_printf(c, "%s\n", worker_conn_listener(c));
 	else

@@ -62,7 +62,7 @@ static void who_hears_a_line_may_stop(void **state)
 	struct heard h = {.stop_at = 1};
 	struct partial *p = NULL;
 
-	assert_int_equal(feed(&p, "one\ntwo\nthr", &h), 0);
+	assert_int_equal(feed(&p, "one\ntwo\nthr", &h), 7);
 	assert_string_equal(h.text, "one|");
 	assert_null(p);
 }
@@ -105,7 +105,7 @@ static void what_the_socket_takes_never_waits(void **state)
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(output_write(&o, pair[0], "hello", 5), 0);
+	assert_int_equal(output_write(&o, pair[0], NULL, "hello", 5), 0);
 	assert_null(o);
 	assert_int_equal(read(pair[1], buf, sizeof(buf)), 5);
 	close(pair[0]);
@@ -132,15 +132,15 @@ static void what_waits_goes_out_in_order_and_is_bounded(void **state)
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = (char)(i % 251);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(output_write(&o, pair[0], data, sizeof(data)), OUTPUT_WAITS);
-	assert_int_equal(output_write(&o, pair[0], "more", 4), -ENOBUFS);
+	assert_int_equal(output_write(&o, pair[0], NULL, data, sizeof(data)), OUTPUT_WAITS);
+	assert_int_equal(output_write(&o, pair[0], NULL, "more", 4), -ENOBUFS);
 	while (answer == OUTPUT_WAITS) {
 		have += drain(pair[1], got + have, sizeof(got) - have);
-		answer = output_flush(&o, pair[0]);
+		answer = output_flush(&o, pair[0], NULL);
 	}
 	assert_int_equal(answer, 0);
 	assert_null(o);
-	assert_int_equal(output_write(&o, pair[0], "end", 3), 0);
+	assert_int_equal(output_write(&o, pair[0], NULL, "end", 3), 0);
 	have += drain(pair[1], got + have, sizeof(got) - have);
 	assert_int_equal(have, sizeof(data) + 3);
 	assert_memory_equal(data, got, sizeof(data));
@@ -158,8 +158,8 @@ static void small_pieces_behind_what_waits_are_kept_until_the_bound(void **state
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	while (!o)
-		assert_true(output_write(&o, pair[0], data, 50000) >= 0);
-	while (output_write(&o, pair[0], piece, sizeof(piece)) == OUTPUT_WAITS)
+		assert_true(output_write(&o, pair[0], NULL, data, 50000) >= 0);
+	while (output_write(&o, pair[0], NULL, piece, sizeof(piece)) == OUTPUT_WAITS)
 		kept++;
 	assert_in_range(kept, OUTPUT_MAX_BYTES / 1000 - 50, OUTPUT_MAX_BYTES / 1000);
 	output_free(o);
@@ -174,7 +174,7 @@ static void a_client_that_has_gone_is_an_error(void **state)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	close(pair[1]);
-	assert_int_equal(output_write(&o, pair[0], "x", 1), -EPIPE);
+	assert_int_equal(output_write(&o, pair[0], NULL, "x", 1), -EPIPE);
 	assert_null(o);
 	close(pair[0]);
 }
