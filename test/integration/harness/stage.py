@@ -10,7 +10,7 @@ import shutil
 import tempfile
 
 WANTED = ("dispatcher/dispatcher", "dispatcher/dispatcherctl", "worker/dispatcher-echo",
-          "worker/dispatcher-exec", "worker/dispatcher-notify",
+          "worker/dispatcher-exec", "worker/dispatcher-notify", "worker/dispatcher-preload.so",
           "worker/dispatcher-smtp")
 
 

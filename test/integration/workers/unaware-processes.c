@@ -1,0 +1,208 @@
+/* Servers of several processes: they fork, execute others, and pass connections and listeners on.
+ */
+#include "test/integration/workers/unaware.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *own_path = "/proc/self/exe";
+
+void habit_forks(char **names)
+{
+	int listener = listening(names[0], 0);
+
+	signal(SIGCHLD, SIG_IGN);
+	for (;;) {
+		int fd = next_conn(listener);
+
+		if (!fork()) {
+			close(listener);
+			attend(fd, "child");
+			_exit(0);
+		}
+		close(fd);
+	}
+}
+
+void habit_raw_forks(char **names)
+{
+	int listener = listening(names[0], 0);
+
+	signal(SIGCHLD, SIG_IGN);
+	for (;;) {
+		int fd = next_conn(listener);
+
+		if (!syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)) {
+			attend(fd, "raw");
+			syscall(SYS_exit_group, 0);
+		}
+		syscall(SYS_close, fd);
+	}
+}
+
+/* The child gets the connection as its standard input and output, as inetd's do. */
+static void run_child(int fd, char *const *environment)
+{
+	char *const argv[] = {(char *)"unaware", (char *)"inetd", NULL};
+
+	dup2(fd, 0);
+	dup2(fd, 1);
+	close(fd);
+	execve(own_path, argv, environment);
+	_exit(1);
+}
+
+void habit_execs(char **names)
+{
+	char *const empty[] = {NULL};
+	int listener = listening(names[0], SOCK_CLOEXEC);
+
+	signal(SIGCHLD, SIG_IGN);
+	for (;;) {
+		int fd = next_conn(listener);
+
+		if (!vfork())
+			run_child(fd, empty);
+		close(fd);
+	}
+}
+
+static int see_library(struct dl_phdr_info *info, size_t size, void *argument)
+{
+	return strstr(info->dlpi_name, "dispatcher-preload") != NULL;
+}
+
+void habit_inetd(char **names)
+{
+	attend(0, dl_iterate_phdr(see_library, NULL) ? "preloaded" : "alone");
+	exit(0);
+}
+
+/* Children that keep nothing: they must not count, and not see our environment. */
+void habit_shells(char **names)
+{
+	int listener = listening(names[0], SOCK_CLOEXEC);
+
+	for (;;) {
+		int fd = accepted(listener, SOCK_CLOEXEC);
+		FILE *shell;
+		char text[256] = {0};
+
+		shell = popen("echo ${LD_PRELOAD-none},${DISPATCHER_ADAPTER-none}", "r");
+		if (!fgets(text, sizeof(text), shell))
+			warn("popen");
+		pclose(shell);
+		text[strcspn(text, "\n")] = '\0';
+		if (!fork()) {
+			execl("/bin/sh", "sh", "-c", "test -z \"$LD_PRELOAD$DISPATCHER_ADAPTER\"",
+				NULL);
+			_exit(9);
+		}
+		int status;
+
+		wait(&status);
+		if (status)
+			strcat(text, ",visible");
+		attend(fd, text);
+		close(fd);
+	}
+}
+
+static void send_conn(int to, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	struct iovec iov = {.iov_base = (char *)"x", .iov_len = 1};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	if (sendmsg(to, &m, 0) < 0)
+		err(1, "sendmsg");
+}
+
+static int receive_conn(int from)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	char byte;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	int fd;
+
+	if (recvmsg(from, &m, 0) <= 0)
+		_exit(0);
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	return fd;
+}
+
+/* One process accepts, another serves. */
+void habit_passes(char **names)
+{
+	int listener, pair[2];
+
+	socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+	if (!fork()) {
+		close(pair[0]);
+		for (;;) {
+			int fd = receive_conn(pair[1]);
+
+			attend(fd, "receiver");
+			close(fd);
+		}
+	}
+	close(pair[1]);
+	listener = listening(names[0], 0);
+	for (;;) {
+		int fd = next_conn(listener);
+
+		send_conn(pair[0], fd);
+		close(fd);
+	}
+}
+
+/* The listener goes to a program that is executed with an empty environment. */
+void habit_hands_on(char **names)
+{
+	char number[16];
+	char *const argv[] = {(char *)"unaware", (char *)"accepts", number, NULL}, *const empty[] =
+											   {NULL};
+	int listener = listening(names[0], 0);
+
+	snprintf(number, sizeof(number), "%d", listener);
+	if (!fork()) {
+		execve(own_path, argv, empty);
+		_exit(1);
+	}
+	close(listener);
+	for (;;)
+		pause();
+}
+
+void habit_accepts(char **names)
+{
+	for (;;) {
+		int fd = next_conn(atoi(names[0]));
+
+		attend(fd, "executed");
+		close(fd);
+	}
+}
