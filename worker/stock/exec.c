@@ -4,7 +4,10 @@
  * A command leads a session and process group of its own, so that it can be ended together with
  * what it has started, and so that what is sent to this worker's group does not reach it. It starts
  * with the default signals, the environment of this worker plus that of UCSPI-TCP, and descriptors
- * 0 to 2. */
+ * 0 to 2.
+ *
+ * Under TLS the socket that it gets is one end of a pair through which the library moves the
+ * plaintext; it knows of that by the environment alone. */
 #include <dispatcher/worker.h>
 
 #include <errno.h>
@@ -21,13 +24,13 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define ADDED_VARS  7
-#define VALUE_BYTES 80
+#define ADDED_VARS    15
+#define ADDRESS_BYTES 64
 
 struct exec {
 	posix_spawnattr_t attributes;
 	char **environment; /* as inherited, less what is added; room for ADDED_VARS and NULL */
-	size_t inherited;
+	size_t inherited, described;
 };
 
 struct child {
@@ -41,7 +44,9 @@ struct child {
 };
 
 static const char *const added[ADDED_VARS] = {"PROTO", "TCPLOCALIP", "TCPLOCALPORT", "TCPREMOTEIP",
-	"TCPREMOTEPORT", "REMOTE_ADDR", "REMOTE_PORT"};
+	"TCPREMOTEPORT", "REMOTE_ADDR", "REMOTE_PORT", "SSL_PROTOCOL", "SSL_CIPHER",
+	"SSL_CIPHER_USEKEYSIZE", "SSL_CIPHER_ALGKEYSIZE", "SSL_SESSION_RESUMED",
+	"SSL_TLS_SNI_SERVERNAME", "SSL_CLIENT_S_DN", "SSL_CLIENT_I_DN"};
 
 static int is_added(const char *variable)
 {
@@ -81,8 +86,8 @@ static void set_attributes(posix_spawnattr_t *a)
 	posix_spawnattr_setsigdefault(a, &all);
 	posix_spawnattr_setschedpolicy(a, SCHED_OTHER);
 	posix_spawnattr_setschedparam(a, &ordinary);
-	posix_spawnattr_setflags(a, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-		POSIX_SPAWN_SETSCHEDULER);
+	posix_spawnattr_setflags(a, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
+					    POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSCHEDULER);
 }
 
 static int on_start(struct worker *w)
@@ -108,12 +113,28 @@ static void on_stop(struct worker *w)
 	free(e);
 }
 
-static void add(struct exec *e, size_t *count, char (*text)[VALUE_BYTES], const char *name,
-	const char *value)
+static void forget_description(struct exec *e)
 {
-	snprintf(text[*count], VALUE_BYTES, "%s=%s", name, value);
-	e->environment[e->inherited + *count] = text[*count];
-	*count += 1;
+	while (e->described)
+		free(e->environment[e->inherited + --e->described]);
+	e->environment[e->inherited] = NULL;
+}
+
+/* Without memory the command is not told, like without a value. */
+static void add(struct exec *e, const char *name, const char *value)
+{
+	char *text;
+
+	if (value && asprintf(&text, "%s=%s", name, value) >= 0)
+		e->environment[e->inherited + e->described++] = text;
+}
+
+static void add_number(struct exec *e, const char *name, unsigned number)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", number);
+	add(e, name, text);
 }
 
 static int is_inet(const struct sockaddr_storage *sa)
@@ -121,33 +142,47 @@ static int is_inet(const struct sockaddr_storage *sa)
 	return sa->ss_family == AF_INET || sa->ss_family == AF_INET6;
 }
 
-static void add_address(struct exec *e, size_t *count, char (*text)[VALUE_BYTES],
-	const struct sockaddr_storage *sa, socklen_t len, const char *const names[2])
+static void add_address(struct exec *e, const struct sockaddr_storage *sa, socklen_t len,
+	const char *const names[2])
 {
-	char ip[VALUE_BYTES - 16], port[8];
+	char ip[ADDRESS_BYTES], port[8];
 
 	if (!is_inet(sa) || getnameinfo((const struct sockaddr *)sa, len, ip, sizeof(ip), port,
 				    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
 		return;
-	add(e, count, text, names[0], ip);
-	add(e, count, text, names[1], port);
+	add(e, names[0], ip);
+	add(e, names[1], port);
 }
 
-/* Completes the environment for a connection; text must live until the command runs. */
-static void describe(struct exec *e, const struct worker_conn *c, char (*text)[VALUE_BYTES])
+static void add_tls(struct exec *e, const struct worker_tls *t)
+{
+	add(e, "SSL_PROTOCOL", t->version);
+	add(e, "SSL_CIPHER", t->cipher);
+	add_number(e, "SSL_CIPHER_USEKEYSIZE", t->cipher_bits);
+	add_number(e, "SSL_CIPHER_ALGKEYSIZE", t->algorithm_bits);
+	add(e, "SSL_SESSION_RESUMED", t->resumed ? "Resumed" : "Initial");
+	add(e, "SSL_TLS_SNI_SERVERNAME", t->server_name);
+	add(e, "SSL_CLIENT_S_DN", t->client_subject);
+	add(e, "SSL_CLIENT_I_DN", t->client_issuer);
+}
+
+/* Completes the environment for a connection whose socket is still there, until it is forgotten. */
+static void describe(struct exec *e, const struct worker_conn *c)
 {
 	static const char *const names[3][2] = {{"TCPLOCALIP", "TCPLOCALPORT"},
 		{"TCPREMOTEIP", "TCPREMOTEPORT"}, {"REMOTE_ADDR", "REMOTE_PORT"}};
 	struct sockaddr_storage local, peer;
 	socklen_t local_len = worker_conn_local_addr(c, &local);
 	socklen_t peer_len = worker_conn_peer_addr(c, &peer);
-	size_t count = 0;
+	const struct worker_tls *tls = worker_conn_tls(c);
 
-	add(e, &count, text, "PROTO", is_inet(&local) ? "TCP" : "UNIX");
-	add_address(e, &count, text, &local, local_len, names[0]);
-	add_address(e, &count, text, &peer, peer_len, names[1]);
-	add_address(e, &count, text, &peer, peer_len, names[2]);
-	e->environment[e->inherited + count] = NULL;
+	add(e, "PROTO", is_inet(&local) ? "TCP" : "UNIX");
+	add_address(e, &local, local_len, names[0]);
+	add_address(e, &peer, peer_len, names[1]);
+	add_address(e, &peer, peer_len, names[2]);
+	if (tls)
+		add_tls(e, tls);
+	e->environment[e->inherited + e->described] = NULL;
 }
 
 /* Starts the command on socket fd. Its pid, or -errno. */
@@ -156,12 +191,10 @@ static pid_t start(struct worker_conn *c, int fd)
 	struct worker *w = worker_of(c);
 	struct exec *e = worker_data(w);
 	char *const *command = worker_command(w);
-	char text[ADDED_VARS][VALUE_BYTES];
 	posix_spawn_file_actions_t actions;
 	pid_t pid;
 	int error;
 
-	describe(e, c, text);
 	error = posix_spawn_file_actions_init(&actions);
 	if (error)
 		return -error;
@@ -285,15 +318,30 @@ static void refuse(struct worker_conn *c, const char *what, int error)
 	worker_close(c);
 }
 
+/* The command's copy of the socket is the only one that stays: when it closes that, the client
+ * shall see it. */
+static pid_t start_for(struct worker_conn *c)
+{
+	struct exec *e = worker_data(worker_of(c));
+	pid_t pid;
+	int fd;
+
+	describe(e, c);
+	fd = worker_conn_take_fd(c);
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	pid = fd < 0 ? fd : start(c, fd);
+	forget_description(e);
+	if (fd >= 0)
+		close(fd);
+	return pid;
+}
+
 static void on_open(struct worker_conn *c)
 {
-	int fd = worker_conn_fd(c), bad;
-	pid_t pid;
+	pid_t pid = start_for(c);
+	int bad;
 
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-	pid = start(c, fd);
-	close(worker_conn_take_fd(
-		c)); /* when the command closes its copy, the client shall see it */
 	if (pid < 0) {
 		refuse(c, "cannot be started", (int)pid);
 		return;
