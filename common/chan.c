@@ -20,6 +20,18 @@ int chan_pair(int ret_ends[2])
 	return 0;
 }
 
+/* The kernel doubles what is asked for, as it counts its own structures, too (socket(7)). */
+size_t chan_make_room(int end, size_t bytes)
+{
+	int value = (int)(bytes / 2), has = 0;
+	socklen_t len = sizeof(has);
+
+	if (setsockopt(end, SOL_SOCKET, SO_SNDBUFFORCE, &value, sizeof(value)) < 0)
+		setsockopt(end, SOL_SOCKET, SO_SNDBUF, &value, sizeof(value));
+	getsockopt(end, SOL_SOCKET, SO_SNDBUF, &has, &len);
+	return (size_t)has;
+}
+
 static void put_fds(struct msghdr *m, union control *control, const int *fds, unsigned count)
 {
 	struct cmsghdr *c;

@@ -15,6 +15,12 @@ enum chan_answer {
 /* Both ends non-blocking and close-on-exec. 0 or -errno. */
 int chan_pair(int ret_ends[2]);
 
+/* Room for so many bytes of records that nobody has read yet, sent on this end, each of which counts as
+ * CHAN_RECORD_BYTES if it is short. Returns how much there is: without CAP_NET_ADMIN perhaps less. */
+#define CHAN_RECORD_BYTES 1024
+#define CHAN_QUEUE_BYTES ((size_t)1024 * CHAN_RECORD_BYTES) /* for the longest queue of clients */
+size_t chan_make_room(int end, size_t bytes);
+
 /* Sends one record with fds (borrowed). 0, CHAN_FULL, CHAN_GONE or -errno. */
 int chan_send(int fd, const void *buf, size_t len_bytes, const int *fds, unsigned fd_count);
 

@@ -22,7 +22,8 @@
 #define LEDGER_OF_TOMORROW
 #endif
 
-/* Counters of a service since the supervisor started. handed = done + lost + open. */
+/* Counters of a service since the supervisor started. handed = done + lost + open; accepted = handed +
+ * refused + left + those who wait for a worker. */
 struct ledger_service {
 	uint64_t accepted; /* connections taken from the kernel */
 	uint64_t handed;   /* accepted and offered to a worker, each counted once */
@@ -37,6 +38,10 @@ struct ledger_service {
 	uint64_t last_exit_wall_ms; /* 0 = none yet */
 	uint32_t last_serial;
 	uint32_t rescued; /* accepted by one acceptor, given by the next */
+	uint64_t refused_full, refused_late; /* of refused: no place in the queue; waited too long there */
+	uint64_t left;	     /* closed by themselves before a worker had room */
+	uint64_t longest_ms; /* that anybody has waited in the queue */
+	uint32_t reserved, queue_peak; /* most clients in the queue at a time */
 	LEDGER_OF_TOMORROW
 };
 
@@ -62,7 +67,11 @@ struct ledger_worker {
 	LEDGER_OF_TOMORROW
 };
 
-enum ledger_phase { LEDGER_FREE, LEDGER_OPEN };
+enum ledger_phase {
+	LEDGER_FREE,
+	LEDGER_OPEN,
+	LEDGER_QUEUED, /* waits in its service's queue for a worker: LINK_QUEUE */
+};
 
 /* A connection slot. */
 struct ledger_conn {

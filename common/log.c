@@ -87,6 +87,8 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 		"Nobody has room: the listeners pause, new clients wait in the kernel's backlog."},
 	[EV_POOL_RELEASE] = {"pool.release", LOG_LEVEL_NOTICE, "service held_ms",
 		"There is room again."},
+	[EV_SERVICE_FULL] = {"service.full", LOG_LEVEL_WARNING, "service refused late left waiting why",
+		"No worker had room: since the last such line, one a minute, so many clients were turned away."},
 	[EV_POOL_BACKOFF] = {"pool.backoff", LOG_LEVEL_WARNING, "service wait_ms",
 		"Workers end too early; the next one is started after wait_ms."},
 	[EV_CONN_END] = {"connection.end", LOG_LEVEL_INFO, "service peer listener worker duration_ms",

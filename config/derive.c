@@ -3,6 +3,7 @@
 #include "config/load.h"
 #include "config/host.h"
 #include "common/base.h"
+#include "common/chan.h"
 #include "common/ledger.h"
 #include "common/page.h"
 
@@ -21,6 +22,7 @@ struct derive {
 	void *user;
 	bool refused;
 	uint64_t conns, procs, listeners, stacks, tables; /* the last two in bytes */
+	uint64_t queued, in_flight; /* connections in queues; these, and offers that nobody has read */
 	uint64_t living; /* processes, with those that drain after a restart */
 };
 
@@ -42,6 +44,15 @@ static void say(struct derive *d, enum load_severity severity, const char *forma
 	d->tell(d->user, severity, text);
 }
 
+/* Saturates: a sum that overflows is too much in any case. */
+static void add(uint64_t *sum, uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	if (__builtin_mul_overflow(a, b, &product) || __builtin_add_overflow(*sum, product, sum))
+		*sum = UINT64_MAX;
+}
+
 static void check_backlog(
 	struct derive *d, const struct settings *s, const struct service_settings *svc)
 {
@@ -51,6 +62,26 @@ static void check_backlog(
 			"sysctl net.core.somaxconn=%u",
 			settings_text(s, svc->where), settings_text(s, svc->name), svc->backlog,
 			d->host->somaxconn, svc->backlog);
+}
+
+/* The clients in a queue are messages that nobody has read: the kernel limits their bytes for each
+ * socket, and for each user how many descriptors are on the way (check_queues). */
+static void check_queue(
+	struct derive *d, const struct settings *s, const struct service_settings *svc)
+{
+	uint64_t most = d->host->queue_bytes / CHAN_RECORD_BYTES;
+
+	if (svc->when_full != FULL_REFUSE)
+		return;
+	add(&d->queued, 1, svc->queue_size);
+	add(&d->in_flight, (uint64_t)svc->max_procs + svc->max_shutdown, svc->max_handoffs);
+	if (svc->queue_size > most)
+		say(d, LOAD_ERROR,
+			"%s: service %s: the kernel keeps %" PRIu64
+			" clients in a queue at most, and QUEUE_SIZE=%u; lower it, or sysctl "
+			"net.core.wmem_max=%" PRIu64,
+			settings_text(s, svc->where), settings_text(s, svc->name), most,
+			svc->queue_size, (uint64_t)svc->queue_size * CHAN_RECORD_BYTES / 2);
 }
 
 /* A worker inherits the limit unless its own is set, which was checked where it stands. */
@@ -83,15 +114,6 @@ static void check_stacks(
 			mebibytes(stacks), mebibytes(as->value));
 }
 
-/* Saturates: a sum that overflows is too much in any case. */
-static void add(uint64_t *sum, uint64_t a, uint64_t b)
-{
-	uint64_t product;
-
-	if (__builtin_mul_overflow(a, b, &product) || __builtin_add_overflow(*sum, product, sum))
-		*sum = UINT64_MAX;
-}
-
 /* The tables that supervisor and acceptor keep for it, in memory that is there from the start. */
 static void add_tables(struct derive *d, const struct service_settings *svc)
 {
@@ -117,6 +139,7 @@ static void add_service(
 	add(&d->stacks, stack, svc->max_procs);
 	add_tables(d, svc);
 	check_backlog(d, s, svc);
+	check_queue(d, s, svc);
 	check_worker_descriptors(d, s, svc);
 	check_stacks(d, s, svc);
 }
@@ -136,6 +159,25 @@ static void check_descriptors(struct derive *d, const char *who, uint64_t needed
 			who, needed, needed - d->host->descriptors, d->host->descriptors);
 }
 
+/* Beyond its limit on descriptors the acceptor cannot send any: ETOOMANYREFS, unix(7). */
+static void check_queues(struct derive *d)
+{
+	uint64_t needed = d->queued + d->in_flight + descriptors(d, ACCEPTOR_PER_WORKER);
+
+	if (d->queued && needed > d->host->descriptors)
+		say(d, LOAD_ERROR,
+			"the queues of full services need a limit of %" PRIu64
+			" descriptors in the acceptor, which is %" PRIu64 " more than the limit of "
+			"%" PRIu64 "; raise it (ulimit -n, LimitNOFILE=), or lower QUEUE_SIZE",
+			needed, needed - d->host->descriptors, d->host->descriptors);
+}
+
+static void print_queue(const struct service_settings *svc, FILE *out)
+{
+	if (svc->when_full == FULL_REFUSE)
+		fprintf(out, "; then %u wait for a worker, others are refused", svc->queue_size);
+}
+
 static void print_service(const struct derive *d, const struct settings *s,
 	const struct service_settings *svc, FILE *out)
 {
@@ -151,6 +193,8 @@ static void print_service(const struct derive *d, const struct settings *s,
 			" connections at most, in %u processes (%u while some retire); backlog %u",
 			(uint64_t)svc->max_procs * svc->max_conns, svc->max_procs,
 			svc->max_procs + svc->max_shutdown, svc->backlog);
+	if (svc->enabled)
+		print_queue(svc, out);
 	if (svc->enabled && stacks)
 		fprintf(out, "; stacks %" PRIu64 " MiB", mebibytes(stacks));
 	fputc('\n', out);
@@ -188,6 +232,7 @@ int load_check_derived_on(
 			d.conns, mebibytes(d.tables), mebibytes(host->memory_bytes));
 	check_descriptors(&d, "supervisor", descriptors(&d, SUPERVISOR_PER_WORKER));
 	check_descriptors(&d, "acceptor", descriptors(&d, ACCEPTOR_PER_WORKER));
+	check_queues(&d);
 	if (out)
 		print_numbers(&d, s, out);
 	return d.refused ? LOAD_REFUSED : 0;

@@ -1,6 +1,7 @@
 /* The facts of this machine, read once per load: one configuration is judged by one view. */
 #include "config/host.h"
 #include "common/base.h"
+#include "common/chan.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -66,6 +67,20 @@ static void set_worker_dir(struct host *h)
 		snprintf(h->worker_dir, sizeof(h->worker_dir), "%s", INSTALLED_WORKER_DIR);
 }
 
+/* What a socket is really given, as the supervisor will ask for it. */
+static uint64_t queue_bytes(void)
+{
+	size_t bytes = 0;
+	int ends[2];
+
+	if (chan_pair(ends))
+		return 0;
+	bytes = chan_make_room(ends[0], CHAN_QUEUE_BYTES);
+	close(ends[0]);
+	close(ends[1]);
+	return bytes;
+}
+
 void host_facts(struct host *ret_host)
 {
 	struct host *h = ret_host;
@@ -77,6 +92,7 @@ void host_facts(struct host *ret_host)
 	h->descriptors = descriptor_limit(h->is_root);
 	h->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	h->somaxconn = read_number("/proc/sys/net/core/somaxconn", 4096);
+	h->queue_bytes = queue_bytes();
 	if (gethostname(h->name, sizeof(h->name) - 1) < 0 || !h->name[0])
 		strcpy(h->name, "localhost");
 	set_directories(h);

@@ -14,6 +14,7 @@ struct host {
 	uint64_t descriptors; /* highest limit to be had: RLIMIT_NOFILE hard, or nr_open for root */
 	uint64_t memory_bytes; /* of the machine */
 	uint64_t somaxconn;
+	uint64_t queue_bytes; /* of records that may wait in a channel */
 	char name[HOST_NAME_BYTES]; /* for %s in LOGFILE */
 	char run_dir[PATH_MAX];     /* defaults of the options of these names */
 	char state_dir[PATH_MAX];

@@ -106,7 +106,7 @@ static const struct schema_option options[] = {
 		.doc = "What becomes of clients while no worker has room: they wait in the kernel, or "
 		       "are refused."},
 	{"QUEUE_SIZE", NULL, SCHEMA_NUMBER, DEFAULTS, OF(queue_size, LIMITS), .max = 1024,
-		.initial = "0",
+		.initial = "64",
 		.doc = "With WHEN_FULL=refuse: accepted connections that may wait for a worker."},
 	{"QUEUE_TIMEOUT", NULL, SCHEMA_TIME, DEFAULTS, OF(queue_ms, LIMITS), .min = 1, ANY_TIME,
 		.initial = "30s",

@@ -72,5 +72,7 @@ uint32_t settings_conn_slots(const struct service_settings *svc)
 {
 	uint64_t living = 2 * (uint64_t)svc->max_procs + svc->max_shutdown;
 
-	return (uint32_t)MIN(living * svc->max_conns, (uint64_t)INT32_MAX);
+	uint64_t queued = svc->when_full == FULL_REFUSE ? svc->queue_size + SETTINGS_BETWEEN : 0;
+
+	return (uint32_t)MIN(living * svc->max_conns + queued, (uint64_t)INT32_MAX);
 }

@@ -37,6 +37,7 @@ enum settings_method { METHOD_NONE, METHOD_PRELOAD, METHOD_NOTIFY };
 enum settings_stop { STOP_SILENT, STOP_EOF };
 enum settings_full { FULL_WAIT, FULL_REFUSE };
 
+#define SETTINGS_BETWEEN 32 /* connections that the acceptor may have in hand, of a service that refuses */
 #define SETTINGS_SERVER_SLOTS (1u << 20) /* connection slots that a service with ADAPTER_SERVER may have */
 enum settings_client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_REQUIRE };
 enum settings_tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
@@ -191,7 +192,8 @@ bool settings_has_tls(const struct settings *s, const struct service_settings *s
 
 /* Numbers that follow from a service's limits; all processes size their tables by these. */
 uint32_t settings_worker_slots(const struct service_settings *svc); /* living, and dead to be robbed */
-/* Connections that may be open: max_procs of the workers may be old ones that drain for a restart. */
+/* Connections that may be open: max_procs of the workers may be old ones that drain for a restart; and who
+ * waits for a worker. */
 uint32_t settings_conn_slots(const struct service_settings *svc);
 
 /* Prints one option of a service (NULL: of the dispatcher itself) as OPTION=value lines; prints nothing

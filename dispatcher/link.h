@@ -47,6 +47,8 @@ enum link_type {
 			 * fd: what to tell the operator, in sealed memory */
 	LINK_IMAGE,	/* number 1: the worker `serial` of slot was started from another file than its
 			 * image is now on disk; 0: it is the same again */
+	LINK_QUEUE,	/* fds: the ends of a channel, for writing and for reading: who waits for a worker
+			 * of a service that refuses when it is full; before LINK_GO, if it has one */
 	/* acceptor -> supervisor */
 	LINK_UP = 32,	  /* I have begun to accept */
 	LINK_PREPARED,	  /* the answer to LINK_PREPARE */

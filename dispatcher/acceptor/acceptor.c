@@ -13,6 +13,7 @@
 #include "dispatcher/acceptor/crew.h"
 #include "dispatcher/acceptor/keeper.h"
 #include "dispatcher/acceptor/lease.h"
+#include "dispatcher/acceptor/line.h"
 #include "dispatcher/acceptor/opening.h"
 #include "dispatcher/acceptor/pump.h"
 #include "dispatcher/acceptor/rescue.h"
@@ -138,6 +139,7 @@ static int init_services(struct acceptor *a)
 
 		svc->uplink = &a->uplink;
 		svc->blocks = &a->blocks;
+		svc->endings = &a->endings;
 		svc->loop = &a->loop;
 		svc->owner = a;
 		svc->ops = &service_ops;
@@ -207,6 +209,8 @@ static void go(struct acceptor *a)
 		adopted += a->services[i].attached;
 	log_event(EV_ACCEPTOR_START, "pid=%d adopted=%u", (int)getpid(), adopted);
 	a->hand->service_count = a->service_count;
+	for (uint32_t i = 0; i < a->service_count; i++)
+		line_begin(&a->services[i]);
 	if (a->park >= 0)
 		rescue_take(a, a->park);
 	a->going = true;
@@ -258,12 +262,22 @@ static void slot_record(struct acceptor *a, const struct link_record *r, int *fd
 	}
 }
 
+static void queue_consume(struct service *svc, const int *fds)
+{
+	int error = line_open_consume(svc, fds);
+
+	if (error)
+		log_event(EV_INTERNAL, "where=queue why=%s", strerrorname_np(-error));
+}
+
 static void service_record(struct acceptor *a, const struct link_record *r, int *fds, unsigned count)
 {
 	struct service *svc = r->service < a->service_count ? &a->services[r->service] : NULL;
 
 	if (svc && r->type == LINK_LISTENER && count <= 1)
 		opening_listener(svc, r, count ? fds[0] : -1);
+	else if (svc && r->type == LINK_QUEUE && count == 2)
+		queue_consume(svc, fds);
 	else
 		drop(fds, count);
 	if (svc && r->type == LINK_SERVICE)
@@ -328,6 +342,7 @@ static void on_record(void *user, const struct link_record *r, int *fds, unsigne
 		break;
 	case LINK_SERVICE:
 	case LINK_LISTENER:
+	case LINK_QUEUE:
 		service_record(a, r, fds, count);
 		break;
 	case LINK_LEASE:
@@ -436,6 +451,7 @@ int acceptor_main(void (*become_keeper)(void *user), void *user)
 		return 1;
 	}
 	a->hand = hand;
+	endings_init(&a->endings, &a->loop, hand);
 	a->park = -1;
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 	return a->going ? 0 : 1;

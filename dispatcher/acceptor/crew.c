@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "dispatcher/acceptor/adapted.h"
+#include "dispatcher/acceptor/line.h"
 #include "dispatcher/acceptor/opening.h"
 #include "dispatcher/acceptor/rescue.h"
 
@@ -282,7 +283,7 @@ static void drop_strays(struct service *svc, uint64_t now_ms)
 		const struct ledger_conn *c = &svc->conns.table[i];
 		uint32_t index = c->worker;
 
-		if (c->phase == LEDGER_FREE || (index < svc->slot_count && svc->slots[index].serial))
+		if (c->phase != LEDGER_OPEN || (index < svc->slot_count && svc->slots[index].serial))
 			continue;
 		if (rescue_waits(svc, i) || rescue_unsent(svc, i, now_ms))
 			continue;
@@ -308,12 +309,13 @@ static uint64_t assigned_only(const struct service *svc)
 	return count;
 }
 
-/* Makes accepted = handed + refused + waiting true again. The last acceptor counted `accepted` last, so
+/* Makes accepted = handed + refused + left + waiting true again. The last acceptor counted `accepted` last, so
  * it may be too low; too high, connections died with it (and its keeper) before they were counted. */
 static void count_accepted(struct service *svc)
 {
 	struct ledger_service *b = svc->book;
-	uint64_t known = b->handed + b->refused + svc->stash.count, uncounted, assigned;
+	uint64_t known = b->handed + b->refused + b->left + svc->stash.count + line_count(svc);
+	uint64_t uncounted, assigned;
 
 	if (b->accepted <= known) {
 		b->accepted = known;
@@ -348,7 +350,7 @@ void crew_go(struct service *svc, uint64_t now_ms)
 	count_accepted(svc);
 	count_sources(svc);
 	rescue_admit(svc, now_ms);
-	if (!svc->pool && svc->attached) /* it failed, and its dead are not settled */
+	if (!svc->pool && (svc->attached || line_count(svc))) /* it failed, and not all is settled */
 		opening_pool(svc, now_ms);
 	if (!svc->pool)
 		return;

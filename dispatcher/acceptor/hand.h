@@ -11,6 +11,7 @@
 #define HAND_SERVICES 16384
 #define HAND_NAME_BYTES 40
 #define HAND_NO_CONN UINT32_MAX
+#define HAND_ENDING 256 /* refused clients of all services that have not read to the end */
 
 struct hand_place {
 	_Atomic int32_t fd; /* 0: empty */
@@ -29,6 +30,7 @@ struct hand {
 	_Atomic int32_t listener; /* something may just have been accepted there; 0: no */
 	uint32_t service;	  /* whose listener */
 	uint32_t service_count;
+	_Atomic int32_t ending[HAND_ENDING]; /* refused, and nobody's any more; 0: empty */
 	struct hand_service services[];
 };
 

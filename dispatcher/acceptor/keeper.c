@@ -65,10 +65,15 @@ static bool may_come_from(const struct name *listener, int fd)
 		(!memcmp(bound.ip, any, sizeof(any)) || !memcmp(bound.ip, local.ip, sizeof(any)));
 }
 
-static bool is_in_hand(const struct hand_service *h, int fd)
+static bool is_entered(const struct hand *hand, int fd)
 {
+	const struct hand_service *h = &hand->services[hand->service];
+
 	for (unsigned i = 0; i < HAND_PLACES; i++)
 		if (h->places[i].fd == fd)
+			return true;
+	for (unsigned i = 0; i < HAND_ENDING; i++)
+		if (hand->ending[i] == fd)
 			return true;
 	return false;
 }
@@ -86,7 +91,7 @@ static int find_unentered(const struct hand *hand)
 	if (!hand->listener || !local_name(hand->listener, &listener))
 		return -1;
 	for (int fd = STDERR_FILENO + 1; is_open(fd); fd++)
-		if (may_come_from(&listener, fd) && !is_in_hand(&hand->services[hand->service], fd))
+		if (may_come_from(&listener, fd) && !is_entered(hand, fd))
 			return fd;
 	return -1;
 }

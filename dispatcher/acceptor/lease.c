@@ -6,6 +6,7 @@
 #include "common/chan.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/line.h"
 #include "dispatcher/acceptor/pump.h"
 #include "dispatcher/acceptor/state.h"
 #include "dispatcher/takeover.h"
@@ -115,7 +116,7 @@ void lease_retire(struct acceptor *a)
 void lease_look(struct acceptor *a)
 {
 	for (uint32_t i = 0; a->retires && i < a->service_count; i++)
-		if (a->services[i].attached || a->services[i].stash.count)
+		if (a->services[i].attached || a->services[i].stash.count || line_count(&a->services[i]))
 			return;
 	if (a->retires)
 		uv_stop(&a->loop);

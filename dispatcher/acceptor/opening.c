@@ -110,6 +110,7 @@ int opening_init(struct service *svc, uint32_t index, const struct settings *set
 	bad = limits_make(&svc->limits, settings, svc->set);
 	if (bad && bad != -ENOBUFS) /* no worker could be set up with so many names either */
 		return bad;
+	svc->full.len = refusal_make(settings_text(settings, svc->set->refuse_text), svc->full.text);
 	conns_init(&svc->conns, ledger_conns(ledger, index), has.conns);
 	init_slots(svc, o->slot_ops);
 	init_listeners(svc, o->listener_ops);

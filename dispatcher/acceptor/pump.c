@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "dispatcher/acceptor/adapted.h"
 #include "dispatcher/acceptor/crew.h"
+#include "dispatcher/acceptor/line.h"
 #include "dispatcher/acceptor/rescue.h"
 #include "dispatcher/acceptor/serve.h"
 #include "dispatcher/acceptor/theft.h"
@@ -135,10 +136,10 @@ static void drain(struct service *svc, uint64_t now_ms)
 	for (uint32_t i = 0; i < svc->listener_count; i++)
 		waiting += listener_waiting(&svc->listeners[i]);
 	svc->drain_checked_ms = now_ms;
-	if ((waiting || svc->stash.count) && now_ms < svc->drain_until_ms)
+	if ((waiting || svc->stash.count || line_count(svc)) && now_ms < svc->drain_until_ms)
 		return;
 	svc->drained = true;
-	serve_let_down(svc);
+	serve_let_down(svc, now_ms);
 	for (uint32_t i = 0; i < svc->listener_count; i++)
 		listener_close(&svc->listeners[i]);
 	uplink_drained(svc->uplink, svc->index, svc->round);

@@ -49,21 +49,6 @@ bool rescue_waits(const struct service *svc, uint32_t conn)
 
 /* --- into the hand --- */
 
-static void put_stash(struct service *svc, int fd, uint32_t conn, unsigned place)
-{
-	const struct ledger_conn *c = &svc->conns.table[conn];
-	struct stash *st = &svc->stash;
-
-	st->conns[st->count] = (struct msg_conn){.slot = conn,
-		.listener = c->listener,
-		.accepted_ms = c->accepted_ms,
-		.peer = c->peer,
-		.local = c->listener < svc->listener_count ? svc->listeners[c->listener].local :
-							      (struct addr){0}};
-	st->fds[st->count] = fd;
-	st->places[st->count++] = (uint8_t)place;
-}
-
 static void put_doubt(struct service *svc, int fd, uint32_t conn, unsigned place)
 {
 	svc->doubts.list[svc->doubts.count++] = (struct doubt){.fd = fd,
@@ -81,9 +66,10 @@ static void put_late(struct service *svc, int fd, unsigned place)
 static void put_consume(struct service *svc, int fd, uint32_t conn)
 {
 	unsigned place = hand_free_place(svc->hand);
-	bool entered = conn < svc->conns.count && svc->conns.table[conn].phase == LEDGER_OPEN;
+	bool known = conn < svc->conns.count, entered = known && svc->conns.table[conn].phase == LEDGER_OPEN;
+	bool queued = known && svc->conns.table[conn].phase == LEDGER_QUEUED; /* line_begin() has seen it */
 
-	if (is_here(svc, fd) || place == HAND_PLACES || (!entered && svc->late.count == HAND_BATCH)) {
+	if (queued || is_here(svc, fd) || place == HAND_PLACES || (!entered && svc->late.count == HAND_BATCH)) {
 		close(fd);
 		return;
 	}
@@ -91,7 +77,7 @@ static void put_consume(struct service *svc, int fd, uint32_t conn)
 	if (!entered)
 		put_late(svc, fd, place);
 	else if (svc->conns.table[conn].worker == CONNS_NONE)
-		put_stash(svc, fd, conn, place);
+		service_stash(svc, fd, conn, place);
 	else
 		put_doubt(svc, fd, conn, place);
 }
@@ -229,7 +215,7 @@ bool rescue_unsent(struct service *svc, uint32_t conn, uint64_t now_ms)
 		svc->book->handed--;
 		hand_offered(svc->hand);
 		svc->book->rescued++;
-		put_stash(svc, d->list[i].fd, conn, d->list[i].place);
+		service_stash(svc, d->list[i].fd, conn, d->list[i].place);
 		forget(d, i);
 		svc->retry_ms = now_ms;
 		log_event(EV_ACCEPTOR_RESCUED, "service=%s connections=1 in_doubt=%u", svc->name, d->count);

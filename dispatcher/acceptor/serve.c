@@ -7,6 +7,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "dispatcher/acceptor/blocks.h"
+#include "dispatcher/acceptor/endings.h"
+#include "dispatcher/acceptor/full.h"
+#include "dispatcher/acceptor/line.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,7 +21,7 @@
 #define LOG_EVERY_MS 60000
 #define HOLD_LOG_EVERY_MS 10000
 
-static bool may_serve(const struct service *svc)
+bool serve_may(const struct service *svc)
 {
 	return svc->active && !svc->theft.victim && !svc->starved_until_ms &&
 		(svc->state == LINK_OPEN || (svc->state == LINK_CLOSING && !svc->drained));
@@ -26,7 +29,8 @@ static bool may_serve(const struct service *svc)
 
 static void poll_listeners(struct service *svc)
 {
-	bool wanted = may_serve(svc) && !svc->lent && !svc->held && !svc->stash.count;
+	bool wanted = serve_may(svc) && !svc->lent &&
+		(full_accepts(svc) || (!svc->held && !svc->stash.count && !line_count(svc)));
 
 	for (uint32_t i = 0; i < svc->listener_count; i++)
 		listener_poll(&svc->listeners[i], wanted);
@@ -58,8 +62,9 @@ static bool refused(struct service *svc, const struct addr *peer, uint64_t now_m
 	return true;
 }
 
-static void starved(struct service *svc, uint64_t now_ms)
+void serve_starved(struct service *svc, uint64_t now_ms)
 {
+	endings_hurry(svc->endings);
 	svc->starved_until_ms = now_ms + STARVED_PAUSE_MS;
 	if (svc->starved_logged_ms && now_ms - svc->starved_logged_ms < LOG_EVERY_MS)
 		return;
@@ -103,6 +108,7 @@ static void enter(struct service *svc, const struct listener *l, int fd, const s
 	record->phase = LEDGER_OPEN;
 	hand_in_order();
 	svc->book->accepted++;
+	svc->book->peak = MAX(svc->book->peak, svc->conns.open);
 	st->conns[st->count] = (struct msg_conn){.slot = conn, .listener = l->index,
 		.accepted_ms = now_ms, .peer = *peer, .local = l->local};
 	st->fds[st->count] = fd;
@@ -128,8 +134,7 @@ bool serve_admit_consume(struct service *svc, const struct listener *l, int fd, 
 	return true;
 }
 
-/* Accepts one into the stash, which holds nothing but this batch. False: nobody waits. */
-static bool accept_one(struct service *svc, struct listener *l, uint64_t now_ms, uint64_t wall_ms)
+bool serve_accept(struct service *svc, struct listener *l, unsigned place, uint64_t now_ms, uint64_t wall_ms)
 {
 	struct addr peer;
 	int fd, answer;
@@ -137,20 +142,14 @@ static bool accept_one(struct service *svc, struct listener *l, uint64_t now_ms,
 	hand_accepts(svc->in_hand, svc->index, l->fd);
 	answer = listener_accept(l, &fd, &peer);
 	if (answer == LISTENER_STARVED)
-		starved(svc, now_ms);
+		serve_starved(svc, now_ms);
 	else if (answer < 0)
 		log_event(EV_INTERNAL, "where=accept why=%s", strerrorname_np(-answer));
 	if (answer)
 		hand_accepted(svc->in_hand);
 	else
-		serve_admit_consume(svc, l, fd, &peer, svc->stash.count, now_ms, wall_ms);
+		serve_admit_consume(svc, l, fd, &peer, place, now_ms, wall_ms);
 	return !answer;
-}
-
-static void peak(struct service *svc)
-{
-	if (svc->conns.open > svc->book->peak)
-		svc->book->peak = svc->conns.open;
 }
 
 static uint32_t places_of(const struct stash *st, unsigned count)
@@ -221,8 +220,7 @@ static void let_go(struct service *svc, unsigned count)
 	memmove(st->places, st->places + count, st->count * sizeof(*st->places));
 }
 
-/* Gives the first of the stash to s. False: they stay there, and are tried again. */
-static bool give(struct service *svc, struct slot *s, unsigned count, uint64_t now_ms)
+bool serve_give(struct service *svc, struct slot *s, unsigned count, uint64_t now_ms)
 {
 	bool given;
 
@@ -244,11 +242,10 @@ static uint32_t take(struct service *svc, struct listener *l, struct slot *s, ui
 	uint32_t taken = 0;
 
 	while (taken < want && svc->conns.open < svc->conns.count &&
-		accept_one(svc, l, now_ms, wall_ms))
+		serve_accept(svc, l, svc->stash.count, now_ms, wall_ms)) /* it holds nothing else */
 		taken++;
-	peak(svc);
 	*ret_more = want && taken == want;
-	if (svc->stash.count && !give(svc, s, svc->stash.count, now_ms))
+	if (svc->stash.count && !serve_give(svc, s, svc->stash.count, now_ms))
 		*ret_more = false;
 	return taken;
 }
@@ -261,7 +258,7 @@ static bool place_stash(struct service *svc, uint64_t now_ms)
 
 	svc->retry_ms = now_ms + RETRY_MS;
 	while (st->count && (n = pool_pick(svc->pool, MIN(st->count, svc->burst), &slot)))
-		if (!give(svc, &svc->slots[slot], n, now_ms))
+		if (!serve_give(svc, &svc->slots[slot], n, now_ms))
 			break;
 	return !st->count;
 }
@@ -295,6 +292,13 @@ static void serve_listener(struct service *svc, struct listener *l, uint32_t lef
 	}
 	svc->waiting += left - l->waiting;
 	l->waiting = left;
+}
+
+uint32_t serve_room(const struct service *svc, uint32_t waiting, uint32_t *ret_slot)
+{
+	uint32_t n = pool_pick(svc->pool, MIN(waiting, svc->burst), ret_slot);
+
+	return n ? MIN(n, slot_ring_room(&svc->slots[*ret_slot])) : 0;
 }
 
 static bool has_room(const struct service *svc)
@@ -344,33 +348,45 @@ static void release(struct service *svc, uint64_t now_ms)
 	svc->hold_logged = false;
 }
 
+/* Who comes may be served at once. */
 static bool is_open(const struct service *svc)
 {
-	return may_serve(svc) && !svc->lent && !svc->held && !svc->stash.count;
+	return serve_may(svc) && !svc->lent && !svc->held && !svc->stash.count && !line_count(svc);
 }
 
-/* After serving: tell the pool who still waits; pause when nobody has room for them. */
+/* After serving: tell the pool who still waits; pause when nobody has room for them. Who was refused just
+ * now waited, too, for a worker that there might have been. */
 static void after(struct service *svc, uint64_t now_ms)
 {
-	pool_waiting(svc->pool, svc->waiting, now_ms);
-	if (svc->waiting && is_open(svc) && !has_room(svc))
+	pool_waiting(svc->pool, svc->waiting + line_count(svc) + svc->full.refused, now_ms);
+	svc->full.told = svc->full.refused;
+	svc->full.refused = 0;
+	if (line_count(svc))
+		arm_all(svc, now_ms);
+	if (line_count(svc))
+		full_serve(svc, now_ms); /* somebody finished between the look and the arming */
+	else if (svc->waiting && is_open(svc) && !full_refuses(svc) && !has_room(svc))
 		hold(svc, now_ms);
 }
 
 uint64_t serve_due(const struct service *svc)
 {
+	uint64_t retry_ms = serve_may(svc) && svc->stash.count ? svc->retry_ms : 0;
+	uint64_t full_ms = full_due(svc);
+
 	if (svc->starved_until_ms)
 		return svc->starved_until_ms;
-	return may_serve(svc) && svc->stash.count ? svc->retry_ms : 0;
+	return retry_ms && full_ms ? MIN(retry_ms, full_ms) : retry_ms + full_ms;
 }
 
 void serve_resume(struct service *svc, uint64_t now_ms)
 {
-	bool again = svc->stash.count;
+	bool again = svc->stash.count || line_count(svc) || svc->full.told;
 
-	if (may_serve(svc) && svc->stash.count)
-		again = place_stash(svc, now_ms);
-	if (svc->held && may_serve(svc) && has_room(svc)) {
+	if (serve_may(svc) && svc->stash.count)
+		place_stash(svc, now_ms);
+	full_serve(svc, now_ms);
+	if (svc->held && serve_may(svc) && has_room(svc)) {
 		release(svc, now_ms);
 		again = true;
 	}
@@ -378,25 +394,32 @@ void serve_resume(struct service *svc, uint64_t now_ms)
 		for (uint32_t i = 0; i < svc->listener_count && is_open(svc); i++)
 			serve_listener(svc, &svc->listeners[i],
 				listener_waiting(&svc->listeners[i]), now_ms);
-		after(svc, now_ms);
 	}
+	if (again)
+		after(svc, now_ms);
 	poll_listeners(svc);
 }
 
-void serve_let_down(struct service *svc)
+void serve_source_closed(struct service *svc, const struct addr *peer)
+{
+	struct source source = service_source(svc, peer);
+
+	if (svc->sources && !service_exempt(svc, peer))
+		sources_closed(svc->sources, &source);
+}
+
+void serve_let_down(struct service *svc, uint64_t now_ms)
 {
 	struct stash *st = &svc->stash;
-	unsigned count = st->count;
+	unsigned count;
 
+	full_let_down(svc, now_ms);
+	count = st->count;
 	let_go(svc, count);
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t conn = st->conns[i].slot;
 
-		if (svc->sources && !service_exempt(svc, &st->conns[i].peer)) {
-			struct source source = service_source(svc, &st->conns[i].peer);
-
-			sources_closed(svc->sources, &source);
-		}
+		serve_source_closed(svc, &st->conns[i].peer);
 		svc->book->handed++;
 		svc->book->lost++;
 		conns_close(&svc->conns, conn);
@@ -410,8 +433,13 @@ void serve_let_down(struct service *svc)
 void serve_arrived(struct service *svc, struct listener *l, uint64_t now_ms)
 {
 	service_refresh_all(svc, now_ms);
-	if (!is_open(svc))
+	if (!serve_may(svc) || svc->lent)
 		return;
-	serve_listener(svc, l, likely_waiting(l), now_ms);
+	if (line_count(svc))
+		full_serve(svc, now_ms);
+	if (is_open(svc))
+		serve_listener(svc, l, likely_waiting(l), now_ms);
+	if (full_refuses(svc) && (l->waiting || !is_open(svc)))
+		full_arrived(svc, l, now_ms);
 	after(svc, now_ms);
 }

@@ -250,6 +250,21 @@ void service_ask(struct service *svc, struct slot *s)
 	slot_arm(s);
 }
 
+void service_stash(struct service *svc, int fd, uint32_t conn, unsigned place)
+{
+	const struct ledger_conn *c = &svc->conns.table[conn];
+	struct stash *st = &svc->stash;
+
+	st->conns[st->count] = (struct msg_conn){.slot = conn,
+		.listener = c->listener,
+		.accepted_ms = c->accepted_ms,
+		.peer = c->peer,
+		.local = c->listener < svc->listener_count ? svc->listeners[c->listener].local :
+							      (struct addr){0}};
+	st->fds[st->count] = fd;
+	st->places[st->count++] = (uint8_t)place;
+}
+
 bool service_settled(const struct service *svc)
 {
 	const struct pool_worker *w;

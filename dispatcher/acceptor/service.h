@@ -8,12 +8,15 @@
 #include "dispatcher/acceptor/hand.h"
 #include "dispatcher/acceptor/limits.h"
 #include "dispatcher/acceptor/listener.h"
+#include "dispatcher/acceptor/refusal.h"
 #include "dispatcher/acceptor/slot.h"
 #include "dispatcher/acceptor/uplink.h"
 #include "dispatcher/policy/pool.h"
 #include "dispatcher/policy/sources.h"
 
 struct blocks;
+struct endings;
+struct line;
 struct service;
 
 struct service_ops {
@@ -48,6 +51,16 @@ struct late {
 	unsigned count;
 };
 
+/* What a service says and does that refuses when it is full. */
+struct full {
+	char text[REFUSAL_BYTES];
+	size_t len;
+	uint64_t logged_ms;
+	uint32_t full, late, left; /* not logged yet */
+	uint32_t refused; /* just now: they wanted a worker */
+	bool told;	  /* the pool was told that they wait; they do not any more */
+};
+
 struct theft {
 	struct slot *victim; /* NULL: none runs */
 	struct link_target targets[LINK_TARGETS];
@@ -65,6 +78,7 @@ struct service {
 	struct uplink *uplink;
 	struct blocks *blocks; /* of all services */
 	uint32_t burst; /* connections in one message, at most */
+	struct endings *endings;
 	uv_loop_t *loop;
 	void *owner;
 	const struct service_ops *ops;
@@ -93,6 +107,8 @@ struct service {
 	struct hand *in_hand;	   /* of all services */
 	struct hand_service *hand; /* of this one */
 	struct theft theft;
+	struct line *line;   /* who waits for a worker; NULL: a service that never refuses has none */
+	struct full full;
 
 	uint32_t waiting; /* clients in the backlogs when last looked */
 	bool held, hold_logged, drained, idle_told;
@@ -120,6 +136,9 @@ void service_unwatch(struct service *svc, struct slot *s);
 int service_tell(struct service *svc, struct slot *s); /* new limits, once; as of slot_offer */
 void service_reopen_logs(struct service *svc); /* whoever has not been told */
 void service_ask(struct service *svc, struct slot *s); /* tell, ping, watch, arm */
+
+/* Into the stash, what stands in hand (at place) and in the ledger. */
+void service_stash(struct service *svc, int fd, uint32_t conn, unsigned place);
 
 /* --- books --- */
 void service_finished(struct service *svc, uint32_t conn, bool lost); /* log, sources, counters */

@@ -3,6 +3,7 @@
 #define ACCEPTOR_STATE_H
 
 #include "dispatcher/acceptor/blocks.h"
+#include "dispatcher/acceptor/endings.h"
 #include "dispatcher/acceptor/results.h"
 #include "dispatcher/acceptor/service.h"
 
@@ -33,6 +34,7 @@ struct acceptor {
 	int park; /* what the last acceptor had in hand; -1: no */
 	struct results results;
 	struct blocks blocks;
+	struct endings endings;
 	uv_timer_t due_timer, tick_timer;
 	uint64_t due_ms, handed_at_tick;
 	bool sandboxed, going;

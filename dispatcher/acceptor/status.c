@@ -4,6 +4,8 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/full.h"
+#include "dispatcher/acceptor/line.h"
 #include "dispatcher/acceptor/pump.h"
 #include "dispatcher/acceptor/state.h"
 
@@ -282,7 +284,7 @@ static void put_limits(json_t *o, const struct service *svc)
 	json_object_set_new(o, "max_conns", number(set->max_conns));
 	json_object_set_new(o, "max_shutdown", number(set->max_shutdown));
 	json_object_set_new(o, "capacity", number(capacity(svc)));
-	json_object_set_new(o, "headroom", number(capacity(svc) - MIN(capacity(svc), svc->conns.open)));
+	json_object_set_new(o, "headroom", number(capacity(svc) - MIN(capacity(svc), svc->conns.open - line_count(svc))));
 }
 
 /* How many workers there are of each state that status knows. */
@@ -311,7 +313,7 @@ static void put_counters(json_t *o, const struct service *svc, uint64_t now_ms)
 	const struct ledger_service *b = svc->book;
 	uint64_t held_ms = b->held_ms + (svc->held ? now_ms - b->held_since_ms : 0);
 	uint64_t until = svc->pool ? pool_backoff_until(svc->pool) : 0;
-	uint64_t open = svc->conns.open - svc->stash.count;
+	uint64_t open = svc->conns.open - svc->stash.count - line_count(svc);
 
 	json_object_set_new(o, "connections", number(svc->conns.open));
 	json_object_set_new(o, "peak_connections", number(b->peak));
@@ -321,6 +323,7 @@ static void put_counters(json_t *o, const struct service *svc, uint64_t now_ms)
 	json_object_set_new(o, "lost", number(b->lost));
 	json_object_set_new(o, "stolen_back", number(b->stolen_back));
 	json_object_set_new(o, "refused", number(b->refused));
+	json_object_set_new(o, "left", number(b->left));
 	json_object_set_new(o, "rescued", number(b->rescued));
 	json_object_set_new(o, "spawns", number(b->spawns));
 	json_object_set_new(o, "held", json_boolean(svc->held));
@@ -332,9 +335,32 @@ static void put_counters(json_t *o, const struct service *svc, uint64_t now_ms)
 	json_object_set_new(o, "last_exit", last_exit(svc));
 }
 
+/* Who waits for a worker, and who was refused one: null where nobody ever is. */
+static json_t *queue(const struct service *svc, uint64_t now_ms)
+{
+	const struct ledger_service *b = svc->book;
+	uint32_t now = line_count(svc);
+	json_t *o;
+
+	if (!full_refuses(svc) && !now)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "size", number(full_refuses(svc) ? svc->set->queue_size : 0));
+	json_object_set_new(o, "timeout_seconds",
+		seconds_or_null(full_refuses(svc), svc->set->queue_ms));
+	json_object_set_new(o, "now", number(now));
+	json_object_set_new(o, "peak", number(b->queue_peak));
+	json_object_set_new(o, "oldest_seconds",
+		seconds_or_null(now, now ? now_ms - queue_head(&svc->line->queue).since_ms : 0));
+	json_object_set_new(o, "longest_seconds", json_real((double)b->longest_ms / 1000));
+	json_object_set_new(o, "refused_full", number(b->refused_full));
+	json_object_set_new(o, "refused_late", number(b->refused_late));
+	return o;
+}
+
 static json_t *service(struct service *svc, uint64_t now_ms)
 {
-	uint64_t waiting = svc->stash.count, drops = 0;
+	uint64_t waiting = svc->stash.count + line_count(svc), drops = 0;
 	json_t *o = json_object();
 
 	json_object_set_new(o, "name", json_string(svc->name));
@@ -346,6 +372,7 @@ static json_t *service(struct service *svc, uint64_t now_ms)
 	put_limits(o, svc);
 	put_counters(o, svc, now_ms);
 	json_object_set_new(o, "waiting", number(waiting));
+	json_object_set_new(o, "queue", queue(svc, now_ms));
 	json_object_set_new(o, "listen_overflows", number(drops));
 	json_object_set_new(o, "worker_states", worker_states(svc));
 	json_object_set_new(o, "workers", workers(svc, now_ms));
@@ -418,11 +445,12 @@ static json_t *source_name(const struct service *svc, const struct addr *peer)
 static json_t *connection(const struct service *svc, const struct ledger_conn *c, uint64_t now_ms)
 {
 	char peer[ADDR_TEXT_BYTES];
-	const struct slot *s = &svc->slots[c->worker];
+	bool queued = c->phase == LEDGER_QUEUED;
 	json_t *o = json_object();
 
 	json_object_set_new(o, "service", json_string(svc->name));
-	json_object_set_new(o, "worker", worker_id(svc, s->serial));
+	json_object_set_new(o, "worker",
+		queued ? json_null() : worker_id(svc, svc->slots[c->worker].serial));
 	json_object_set_new(o, "peer", json_string(addr_format(&c->peer, peer)));
 	json_object_set_new(o, "source", source_name(svc, &c->peer));
 	json_object_set_new(o, "listener", json_string(svc->listeners[c->listener].name));
@@ -433,6 +461,8 @@ static json_t *connection(const struct service *svc, const struct ledger_conn *c
 
 static bool is_wanted(const struct answer *an, const struct service *svc, const struct ledger_conn *c)
 {
+	if (c->phase == LEDGER_QUEUED)
+		return !an->only_serial;
 	if (c->phase == LEDGER_FREE || c->worker == CONNS_NONE)
 		return false;
 	return !an->only_serial || svc->slots[c->worker].serial == an->only_serial;

@@ -41,7 +41,7 @@ static void show_connection(const json_t *c, const struct widths *w, FILE *out)
 	fprintf(out, "%7s %6s %6s  %-*s  %-*s  %s\n", text_duration(text_number(c, "seconds"), time),
 		bytes_of(c, "unread", unread), bytes_of(c, "unsent", unsent), w->peer,
 		text_string(c, "peer", "?"), w->listener, text_string(c, "listener", "?"),
-		text_string(c, "worker", "?"));
+		text_string(c, "worker", "(waits)"));
 }
 
 void show_connections(const json_t *document, FILE *out)

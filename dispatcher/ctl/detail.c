@@ -61,6 +61,24 @@ static void show_counters(const json_t *s, FILE *out)
 		text_duration(text_number(s, "held_seconds"), time));
 }
 
+/* Only of a service that refuses. */
+static void show_queue(const json_t *s, FILE *out)
+{
+	const json_t *q = json_object_get(s, "queue");
+	char words[512], oldest[TEXT_SHORT_BYTES], longest[TEXT_SHORT_BYTES];
+
+	if (!json_is_object(q))
+		return;
+	snprintf(words, sizeof(words),
+		"%.0f of %.0f wait, the first for %s; %.0f at most so far, %s at longest; refused %.0f at "
+		"once, %.0f late; %.0f left by themselves",
+		text_number(q, "now"), text_number(q, "size"),
+		text_duration(text_number(q, "oldest_seconds"), oldest), text_number(q, "peak"),
+		text_duration(text_number(q, "longest_seconds"), longest),
+		text_number(q, "refused_full"), text_number(q, "refused_late"), text_number(s, "left"));
+	text_wrap(out, "    queue      ", words);
+}
+
 static void show_last_exit(const json_t *s, FILE *out)
 {
 	const json_t *exit = json_object_get(s, "last_exit");
@@ -185,6 +203,7 @@ void show_service_details(const json_t *service, FILE *out)
 	show_limits(service, out);
 	show_states(service, out);
 	show_counters(service, out);
+	show_queue(service, out);
 	show_last_exit(service, out);
 	if (json_array_size(workers))
 		fprintf(out, "\n    %-16s %7s %-8s %5s %5s %6s %7s\n", "WORKER", "PID", "STATE", "CONNS",

@@ -244,6 +244,8 @@ struct service *service_free(struct service *svc)
 		return NULL;
 	outlet_forget(svc->all->outlet, &svc->news);
 	outlet_forget(svc->all->outlet, &svc->gone);
+	outlet_forget(svc->all->outlet, &svc->queue_news);
+	queue_close(svc);
 	if (svc->bindings)
 		close_listeners(svc);
 	free(svc->bindings);
@@ -264,12 +266,14 @@ struct service *service_new(struct services *all, const struct settings *s, uint
 	svc->name = settings_text(s, svc->settings->name);
 	svc->news.say = say_service;
 	svc->gone.say = leaving_say;
+	svc->queue_news.say = queue_say;
+	svc->queue[0] = svc->queue[1] = -1;
 	svc->deadline_ms = CLOCK_NEVER;
 	svc->bindings = calloc(svc->settings->listeners.count + 1, sizeof(*svc->bindings));
 	for (uint32_t i = 0; svc->bindings && i < svc->settings->listeners.count; i++)
 		svc->bindings[i] = (struct binding){
 			.listener = &settings_listeners(s, svc->settings)[i], .sock.fd = -1};
-	if (!svc->bindings || timer_new(all->loop, on_retry, svc, &svc->retry))
+	if (!svc->bindings || queue_open(svc, svc->settings) || timer_new(all->loop, on_retry, svc, &svc->retry))
 		return service_free(svc);
 	return svc;
 }
@@ -478,6 +482,7 @@ void services_announce(struct services *all)
 		all->services[i]->listeners_said = false;
 		leaving_said(all->services[i]);
 		service_announce(all->services[i]);
+		outlet_push(all->outlet, &all->services[i]->queue_news);
 	}
 }
 

@@ -11,6 +11,8 @@
 struct service {
 	struct news news;
 	struct news gone; /* tells of listeners that were given up alone */
+	struct news queue_news;
+	int queue[2]; /* both ends of who waits, LINK_QUEUE; -1: it never refused anybody */
 	struct services *all;
 	const struct service_settings *settings;
 	const char *name;
@@ -49,6 +51,11 @@ bool service_is_wanted(const struct services *all, const struct settings *s,
 void service_is_open(struct service *svc);     /* its listeners are: says so */
 void service_retry(struct service *svc);       /* FAILED: tries at once */
 void service_log_listener(const struct service *svc, uint32_t index);
+
+/* queue.c */
+int queue_open(struct service *svc, const struct service_settings *settings); /* if it needs one; once */
+int queue_say(struct news *news, int fd);
+void queue_close(struct service *svc);
 
 /* leaving.c */
 int leaving_say(struct news *gone, int fd);

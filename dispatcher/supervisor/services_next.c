@@ -141,7 +141,7 @@ static int prepare_one(struct services *all, struct next_service *n, uint32_t in
 		n->bindings[i].sock.fd = -1;
 	n->is_new = old >= all->count;
 	n->service = n->is_new ? service_new(all, s, index) : all->services[old];
-	return n->bindings && n->service ? 0 : -ENOMEM;
+	return n->bindings && n->service ? queue_open(n->service, n->settings) : -ENOMEM;
 }
 
 static int prepare_all(struct services *all, const uint32_t *map, FILE *tell)

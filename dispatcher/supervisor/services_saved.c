@@ -31,6 +31,8 @@ static void save_service(const struct service *svc, json_t *o)
 	snapshot_put(o, "tries", svc->tries);
 	snapshot_put(o, "deadline_ms", svc->deadline_ms);
 	snapshot_put_text(o, "why", svc->why);
+	snapshot_put_fd(o, "queue_in_fd", svc->queue[0]);
+	snapshot_put_fd(o, "queue_out_fd", svc->queue[1]);
 	for (uint32_t i = 0; i < svc->settings->listeners.count; i++)
 		if (svc->bindings[i].sock.fd >= 0)
 			save_listener(svc, i, snapshot_add(o, "listeners"));
@@ -81,6 +83,18 @@ static void restore_listener(struct service *svc, json_t *o)
 	svc->open_count += b->sock.fd >= 0;
 }
 
+/* The one that was opened in its place is empty. */
+static void restore_queue(struct service *svc, json_t *o)
+{
+	int in = snapshot_fd(o, "queue_in_fd"), out = snapshot_fd(o, "queue_out_fd");
+
+	if (in < 0 || out < 0)
+		return;
+	queue_close(svc);
+	svc->queue[0] = in;
+	svc->queue[1] = out;
+}
+
 /* Not through service_set: nothing has happened, it has been so all the time. */
 static void restore_service(struct service *svc, json_t *o)
 {
@@ -95,6 +109,7 @@ static void restore_service(struct service *svc, json_t *o)
 	svc->tries = (uint32_t)snapshot_number(o, "tries", 0);
 	svc->deadline_ms = snapshot_number(o, "deadline_ms", CLOCK_NEVER);
 	snprintf(svc->why, sizeof(svc->why), "%s", why ? why : "");
+	restore_queue(svc, o);
 	json_array_foreach(json_object_get(o, "listeners"), i, listener)
 		restore_listener(svc, listener);
 	if (svc->state == LINK_FAILED)

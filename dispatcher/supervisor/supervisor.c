@@ -37,6 +37,7 @@
 
 #define SUPERVISOR_OOM_SCORE "-900"
 #define FDS_BESIDE 256	 /* of any of our processes, beside workers and listeners */
+#define REFUSED_AT_A_TIME 256 /* who has not read to the end */
 #define FDS_PER_WORKER 10 /* channel, its other end, page, bell, doorbell, log, pidfd, loot, birth, spare */
 
 /* --- configuration --- */
@@ -90,7 +91,7 @@ static uint64_t descriptors_needed(const struct settings *s)
 	return needed;
 }
 
-/* Unread offers are descriptors in flight, which unix(7) limits by the sender's RLIMIT_NOFILE. Beyond
+/* Unread offers, and clients in queues, are descriptors in flight, which unix(7) limits by the sender's RLIMIT_NOFILE. Beyond
  * what can be had, the limit is back-pressure for the acceptor. */
 static uint64_t acceptor_descriptors(const struct settings *s)
 {
@@ -100,6 +101,8 @@ static uint64_t acceptor_descriptors(const struct settings *s)
 		const struct service_settings *svc = settings_service(s, i);
 
 		needed += (uint64_t)(svc->max_procs + svc->max_shutdown) * svc->max_handoffs;
+		if (svc->when_full == FULL_REFUSE)
+			needed += svc->queue_size + REFUSED_AT_A_TIME;
 	}
 	return needed;
 }

@@ -245,7 +245,7 @@ class Daemon:
             if one["name"] in self.unsettled:
                 continue
             assert one["handed"] == one["done"] + one["lost"], f"the counts disagree: {one}"
-            assert one["accepted"] == one["handed"] + one["refused"], f"the counts disagree: {one}"
+            assert one["accepted"] == one["handed"] + one["refused"] + one["left"], f"the counts disagree: {one}"
 
     def check_descriptors(self, per_worker):
         def spare():

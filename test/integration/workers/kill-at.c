@@ -4,6 +4,8 @@
  *     offering   ... that it is about to send descriptors
  *     offered    ... that it has sent them
  *     closing    ... that it has closed the first of its copies of them
+ *     peeked     ... that it has a copy of the client who waits first in a queue
+ *     taken      ... that it has taken that client out
  *
  * It follows the system calls (ptrace(2)) and kills at one: no other moment is of interest to a client, as
  * between two calls only memory changes. Exit status 0: killed there; 1: it could not; 2: it ended by itself. */
@@ -24,6 +26,7 @@ struct target {
 	struct __ptrace_syscall_info call; /* that it is in */
 	bool has_rights;		 /* it sends descriptors */
 	bool has_sent;			 /* it has sent some, and closed none since */
+	bool has_peeked;		 /* it has looked at a message that stayed */
 };
 
 static bool sends_rights(const struct target *t)
@@ -56,6 +59,22 @@ static bool is_closing(const struct target *t, const struct __ptrace_syscall_inf
 	return now->op == PTRACE_SYSCALL_INFO_EXIT && t->has_sent && t->call.entry.nr == SYS_close;
 }
 
+static bool is_received(const struct target *t, const struct __ptrace_syscall_info *now, bool stays)
+{
+	return now->op == PTRACE_SYSCALL_INFO_EXIT && t->call.entry.nr == SYS_recvmsg && now->exit.rval > 0 &&
+		!(t->call.entry.args[2] & MSG_PEEK) == !stays;
+}
+
+static bool is_peeked(const struct target *t, const struct __ptrace_syscall_info *now)
+{
+	return is_received(t, now, true);
+}
+
+static bool is_taken(const struct target *t, const struct __ptrace_syscall_info *now)
+{
+	return is_received(t, now, false) && t->has_peeked;
+}
+
 static const struct {
 	const char *name;
 	bool (*is)(const struct target *t, const struct __ptrace_syscall_info *now);
@@ -64,6 +83,8 @@ static const struct {
 	{"offering", is_offering},
 	{"offered", is_offered},
 	{"closing", is_closing},
+	{"peeked", is_peeked},
+	{"taken", is_taken},
 };
 
 static void seize(struct target *t)
@@ -96,6 +117,8 @@ static void follow(struct target *t, const struct __ptrace_syscall_info *now)
 		t->has_rights = sends_rights(t);
 	} else if (t->has_rights) {
 		t->has_sent = now->exit.rval > 0;
+	} else if (t->call.entry.nr == SYS_recvmsg) {
+		t->has_peeked = is_peeked(t, now);
 	}
 }
 
@@ -128,5 +151,5 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		return kill_at(&t, i, argc > 3 ? strtoul(argv[3], NULL, 10) : 1) ? 1 : 0;
 	}
-	errx(1, "usage: kill-at PID accepted|offering|offered|closing [COUNT]");
+	errx(1, "usage: kill-at PID accepted|offering|offered|closing|peeked|taken [COUNT]");
 }

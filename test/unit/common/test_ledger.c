@@ -315,7 +315,7 @@ static void longer_records_are_cut_and_shorter_ones_filled_with_nothing(void **s
 	const uint32_t same[] = {0, 1};
 
 	ledger_service(m.ledger, 1)->accepted = 5;
-	ledger_service(m.ledger, 1)->rescued = 5;
+	ledger_service(m.ledger, 1)->queue_peak = 5;
 	ledger_workers(m.ledger, 1)[5].serial = 8;
 	*last_of(&ledger_workers(m.ledger, 1)[5]) = 4;
 	ledger_conns(m.ledger, 1)[2].phase = LEDGER_OPEN;
@@ -332,7 +332,7 @@ static void longer_records_are_cut_and_shorter_ones_filled_with_nothing(void **s
 	shorter = rebuilt(&m, -8);
 	assert_int_equal(carry(&back, &shorter, same), 0);
 	assert_int_equal(ledger_service(back.ledger, 1)->accepted, 5);
-	assert_int_equal(ledger_service(back.ledger, 1)->rescued, 0);
+	assert_int_equal(ledger_service(back.ledger, 1)->queue_peak, 0);
 	assert_int_equal(ledger_workers(back.ledger, 1)[5].serial, 8);
 	assert_int_equal(*last_of(&ledger_workers(back.ledger, 1)[5]), 0);
 	assert_int_equal(ledger_conns(back.ledger, 1)[2].phase, LEDGER_OPEN);

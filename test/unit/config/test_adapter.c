@@ -116,7 +116,7 @@ static void the_queue_is_off_unless_it_is_asked_for(void **state)
 	struct world *w = *state;
 
 	assert_int_equal(svc->when_full, FULL_WAIT);
-	assert_int_equal(svc->queue_size, 0);
+	assert_int_equal(svc->queue_size, 64);
 	assert_int_equal(svc->queue_ms, 30000);
 	assert_int_equal(svc->refuse_text, 0);
 	svc = world_service(state,

@@ -18,6 +18,7 @@ int world_setup(void **state)
 		return -1;
 	umask(022);
 	w->host = (struct host){.uid = 1234,
+		.queue_bytes = 1 << 20,
 		.gid = 1234,
 		.descriptors = 1 << 20,
 		.memory_bytes = 1ull << 33,

@@ -1,0 +1,483 @@
+"""WHEN_FULL=refuse: who waits when no worker has room, for how long, and what the others are told."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import smtplib
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import clients
+from harness.daemon import service
+from harness.processes import wait_until
+from test_acceptor import killed, new_acceptor
+
+TEXT = "421 4.3.2 too busy, try later"
+ANSWER = TEXT.encode() + b"\r\n"
+
+
+def full(number, **options):
+    """One worker with two places; three more may wait."""
+    return service("full", number, **{**dict(
+        IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=1, MIN_CONNS=2, MAX_CONNS=2, MAX_LIFE_CONNS=0,
+        WHEN_FULL="refuse", BACKLOG=64, QUEUE_SIZE=3, QUEUE_TIMEOUT="60s", REFUSE_TEXT=TEXT), **options})
+
+
+def waiting(daemon, count, seconds=10.0):
+    return daemon.wait_service(lambda one: one["queue"] and one["queue"]["now"] == count,
+                               f"{count} wait in the queue", seconds=seconds)
+
+
+def queue_up(daemon, held, number, count):
+    """So many more clients, each in the queue before the next one comes."""
+    before = daemon.service()["queue"]["now"]
+    for i in range(count):
+        held.open(number, served=False)
+        waiting(daemon, before + i + 1)
+
+
+def refusal(address, first=b"", seconds=10.0):
+    """What a client reads until the server closes; ConnectionResetError if it is not closed cleanly."""
+    with clients.connect(address, seconds) as sock:
+        if first:
+            sock.sendall(first)
+        return clients.receive_all(sock)
+
+
+@contextlib.contextmanager
+def fill(number, count=2):
+    with clients.Held() as held:
+        for _ in range(count):
+            held.open(number)
+        yield held
+
+
+@pytest.mark.sanitized
+def test_who_finds_no_room_waits_in_the_order_of_arrival_and_beyond_that_is_refused(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 3)
+        assert refusal(number) == ANSWER
+        one = daemon.service()
+        assert (one["queue"]["now"], one["queue"]["peak"], one["refused"]) == (3, 3, 1), one
+        assert (one["accepted"], one["handed"], one["connections"], one["waiting"]) == (6, 2, 5, 3), one
+        shown = daemon.ask("connections", "full")
+        assert [c["worker"] for c in shown].count(None) == 3, shown
+        assert "(waits)" in daemon.ctl("connections", "full").stdout
+        for i in range(3):  # the first leaves, so the first who waits is served, and nobody else
+            held.close_one()
+            waiting(daemon, 2 - i)
+            assert clients.is_served(held.socks[1])
+    one = daemon.wait_service(lambda one: one["done"] == 5, "all have gone")
+    assert (one["lost"], one["left"], one["refused"]) == (0, 0, 1), one
+
+
+def test_who_waits_longer_than_queue_timeout_is_refused(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number, QUEUE_TIMEOUT="400ms"))
+    with fill(number):
+        with clients.connect(number) as late:
+            began = time.monotonic()
+            assert clients.receive_all(late) == ANSWER
+            assert 0.35 < time.monotonic() - began < 5
+        one = daemon.service()
+        assert (one["queue"]["refused_late"], one["refused"], one["queue"]["now"]) == (1, 1, 0), one
+        assert 0.4 <= one["queue"]["longest_seconds"] < 5, one
+
+
+def test_a_client_that_has_sent_much_already_reads_the_refusal_to_its_end(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number, QUEUE_SIZE=0))
+    with fill(number):
+        for size in (1, 100, 100_000):
+            assert refusal(number, b"x" * size) == ANSWER
+        with clients.connect(number) as talker:  # and goes on to send behind it
+            assert clients.receive_all(talker) == ANSWER
+            for _ in range(5):
+                talker.sendall(b"more\r\n" * 100)
+                time.sleep(0.03)  # longer than the refused are looked at
+            talker.shutdown(socket.SHUT_WR)
+    assert daemon.service()["queue"]["refused_full"] == 4
+
+
+def test_a_client_that_never_closes_is_closed_within_seconds(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number, QUEUE_SIZE=0))
+    with fill(number), clients.connect(number) as silent:
+        assert clients.receive_all(silent) == ANSWER
+        before = len(os.listdir(f"/proc/{daemon.acceptor_pid()}/fd"))
+
+        def is_gone():
+            return len(os.listdir(f"/proc/{daemon.acceptor_pid()}/fd")) < before
+
+        wait_until(is_gone, "the acceptor has closed it", 10)
+
+
+def test_a_unix_client_that_has_sent_something_reads_the_refusal(run_daemon, directory):
+    path = directory / "sock"
+    daemon = run_daemon(full(f"unix:{path}", QUEUE_SIZE=0))
+    with fill(path):
+        assert refusal(path, b"hello\n") == ANSWER
+    assert daemon.service()["refused"] == 1
+
+
+def test_smtplib_is_told_421(run_daemon, port):
+    number = port()
+    run_daemon(full(number, QUEUE_SIZE=0))
+    with fill(number):
+        with pytest.raises(smtplib.SMTPConnectError) as refused:
+            smtplib.SMTP("127.0.0.1", number, timeout=10)
+        assert refused.value.smtp_code == 421
+        assert b"too busy" in refused.value.smtp_error
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_a_text_of_several_lines_is_an_answer_that_curl_understands(run_daemon, port):
+    number = port()
+    answer = r"HTTP/1.1 503 Service Unavailable\nRetry-After: 7\nContent-Length: 5\n\nbusy\\"
+    run_daemon(full(number, QUEUE_SIZE=0, REFUSE_TEXT=answer))
+    with fill(number):
+        run = subprocess.run(["curl", "-sS", "-i", "-d", "x" * 2000, f"http://127.0.0.1:{number}/"],
+                             capture_output=True, timeout=20)
+        assert run.returncode == 0, run.stderr
+        assert run.stdout == (b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\n"
+                              b"Content-Length: 5\r\n\r\nbusy\\"), run.stdout
+
+
+def test_who_left_while_it_waited_costs_no_worker(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 3)
+        held.close_one(2)  # closes without a word
+        held.socks[2].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        held.socks[2].sendall(b"gone\n")
+        held.close_one(2)  # has said something, and resets
+        handed = daemon.service()["handed"]
+        held.close_one(0)
+        one = daemon.wait_service(lambda one: one["queue"]["now"] == 0, "nobody waits")
+        assert (one["handed"] - handed, one["left"], one["lost"]) == (1, 2, 0), one
+        clients.echo_on(held.socks[1])
+
+
+def test_who_said_all_it_has_to_say_while_it_waited_is_served(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 1)
+        held.socks[2].sendall(b"my only word\n")
+        held.socks[2].shutdown(socket.SHUT_WR)
+        held.close_one(0)
+        assert clients.receive_all(held.socks[1]) == b"my only word\n"
+    assert daemon.service()["left"] == 0
+
+
+def test_a_queue_full_of_clients_who_left_lets_others_in(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number, QUEUE_SIZE=20))
+    with fill(number) as held:
+        for _ in range(20):
+            clients.connect(number).close()
+        waiting(daemon, 20)
+        held.open(number, served=False)
+        one = waiting(daemon, 1)
+        assert (one["left"], one["refused"], one["handed"]) == (20, 0, 2), one
+
+
+def test_clients_of_a_pool_that_backs_off_wait_or_are_refused_alike(make_daemon, port):
+    number = port()
+    daemon = make_daemon(full(number, IMAGE="/bin/false", QUEUE_SIZE=1, QUEUE_TIMEOUT="1s"))
+    daemon.expect_errors(r"worker\.")
+    daemon.unsettled.add("full")
+    daemon.start(ready=False)
+    daemon.wait_event("pool.backoff")
+    with clients.connect(number) as first:
+        waiting(daemon, 1)
+        assert refusal(number) == ANSWER
+        assert clients.receive_all(first) == ANSWER
+    one = daemon.wait_service(lambda one: one["refused"] == 2, "both were refused")
+    assert (one["queue"]["refused_full"], one["queue"]["refused_late"]) == (1, 1), one
+    assert one["accepted"] == one["refused"] and one["handed"] == 0, one
+    daemon.wait_event("service.full", "refused=1", "why=no_worker_ready")
+
+
+def test_a_pool_that_can_grow_does_so_for_those_who_wait(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number, MIN_PROCS=0, MAX_PROCS=4, MIN_CONNS=1, MAX_CONNS=1, QUEUE_SIZE=10))
+    with clients.Held() as held:
+        for _ in range(4):
+            held.open(number, served=False)
+        for sock in held.socks:
+            clients.echo_on(sock)
+        assert daemon.service()["refused"] == 0
+
+
+def test_without_a_queue_the_refused_still_make_the_pool_grow(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number, MIN_PROCS=0, MAX_PROCS=1, QUEUE_SIZE=0))
+    assert refusal(number) == ANSWER
+    daemon.wait_service(lambda one: one["workers"] and one["workers"][0]["state"] == "serving", "one started")
+    clients.echo(number)
+
+
+def test_refusals_are_logged_once_a_minute(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number, QUEUE_SIZE=0))
+    with fill(number):
+        for _ in range(50):
+            assert refusal(number) == ANSWER
+    assert len(daemon.events("service.full")) == 1
+    assert daemon.events("service.full", "service=full", "refused=1", "why=all_workers_full")
+
+
+def test_who_waits_counts_for_max_conns_per_source(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number, MAX_CONNS_PER_SOURCE=4))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 2)
+        assert refusal(number) == b""
+        held.close_one()
+        daemon.wait_service(lambda one: one["done"] == 1, "one has gone")
+        held.open(number, served=False)
+        waiting(daemon, 2)
+    daemon.wait_service(lambda one: one["connections"] == 0, "all have gone")
+    with fill(number):
+        pass
+
+
+# --- acceptors come and go ---
+
+
+@pytest.mark.sanitized
+def test_kill_9_of_the_acceptor_loses_nobody_of_a_full_queue(run_daemon, port, rounds):
+    number, count = port(), 100
+    daemon = run_daemon(full(number, QUEUE_SIZE=count, MAX_CONNS=4, MIN_CONNS=4))
+    daemon.expect_errors(r"acceptor\.exit")
+    with fill(number, 4) as held:
+        for _ in range(count):
+            held.open(number, served=False)
+        waiting(daemon, count)
+        for _ in range(rounds(5)):
+            killed(daemon)
+            one = waiting(daemon, count)
+            assert (one["lost"], one["refused"]) == (0, 0), one
+        assert refusal(number) == ANSWER
+        for i in range(4, count + 4):  # each in its turn
+            held.close_one()
+            clients.echo_on(held.socks[3], b"in order\n")
+    one = daemon.wait_service(lambda one: one["connections"] == 0, "all have gone")
+    assert (one["accepted"], one["done"], one["refused"], one["lost"]) == (count + 5, count + 4, 1, 0), one
+
+
+def one_after_the_other(number, count, told):
+    """Clients who each stay for a moment; what became of each is appended."""
+    for i in range(count):
+        text = f"client {i}\n".encode()
+        try:
+            with clients.connect(number, 30) as sock:
+                sock.sendall(text)
+                got = clients.receive_exactly(sock, len(text))
+                if got != text:
+                    told.append((got + clients.receive_all(sock)).decode())
+                    continue
+                time.sleep(random.random() * 0.003)
+                sock.shutdown(socket.SHUT_WR)
+                told.append("served" if clients.receive_all(sock) == b"" else "garbled")
+        except OSError as error:
+            told.append(repr(error))
+
+
+def test_under_load_no_kill_of_the_acceptor_costs_a_client_more_than_a_refusal(run_daemon, port, rounds):
+    number, clients_each = port(), 80
+    daemon = run_daemon(full(number, QUEUE_SIZE=8, MAX_CONNS=4, MIN_CONNS=4))
+    daemon.expect_errors(r"acceptor\.exit")
+    told = []
+    crowd = [threading.Thread(target=one_after_the_other, args=(number, clients_each, told))
+             for _ in range(24)]
+    for thread in crowd:
+        thread.start()
+    kills = 0
+    while any(thread.is_alive() for thread in crowd) and kills < rounds(8):
+        time.sleep(random.random() * 0.2)  # when it strikes
+        killed(daemon)
+        kills += 1
+    for thread in crowd:
+        thread.join(60)
+    served, refused = told.count("served"), told.count(TEXT + "\r\n")
+    one = daemon.wait_service(lambda one: one["connections"] == 0, "all have gone")
+    print(f"{kills} kills: {served} served, {refused} refused of {len(told)}; {one}")
+    assert served + refused == len(told) == 24 * clients_each, set(told)
+    assert (one["accepted"], one["lost"]) == (len(told), 0), one
+    assert (one["done"], one["refused"] + one["left"]) == (served, refused), one
+
+
+def at_each_moment(daemon, stage, moment, act):
+    """Kills the acceptor at that system call, provoked by act()."""
+    pid = daemon.acceptor_pid()
+    with subprocess.Popen([stage.program("kill-at"), str(pid), moment], stdout=subprocess.PIPE) as killer:
+        assert killer.stdout.readline() == b"ready\n"
+        act()
+        assert killer.wait(20) == 0
+    new_acceptor(daemon, pid)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("moment", ["accepted", "offering", "offered", "closing"])
+def test_killed_at_any_call_on_the_way_into_the_queue_nobody_is_lost(run_daemon, port, stage, moment):
+    number = port()
+    daemon = run_daemon(full(number, QUEUE_SIZE=8))
+    daemon.expect_errors(r"acceptor\.exit")
+    with fill(number) as held:
+        for i in range(3):
+            at_each_moment(daemon, stage, moment, lambda: held.open(number, served=False))
+            one = daemon.wait_service(lambda one, i=i: one["waiting"] == i + 1, "it waits")
+            assert (one["accepted"], one["lost"], one["refused"]) == (3 + i, 0, 0), one
+        for _ in range(3):
+            held.close_one()
+            clients.echo_on(held.socks[1])
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("moment", ["peeked", "taken", "offering", "offered", "closing"])
+def test_killed_at_any_call_on_the_way_out_of_the_queue_nobody_is_lost(run_daemon, port, stage, moment):
+    number = port()
+    daemon = run_daemon(full(number, QUEUE_SIZE=8))
+    daemon.expect_errors(r"acceptor\.exit")
+    with fill(number) as held:
+        queue_up(daemon, held, number, 3)
+        for i in range(3):
+            at_each_moment(daemon, stage, moment, held.close_one)
+            clients.echo_on(held.socks[1])
+            one = daemon.wait_service(lambda one, i=i: one["done"] == i + 1, "it has gone")
+            assert (one["accepted"], one["lost"], one["refused"]) == (5, 0, 0), one
+
+
+# --- other configurations, other lives ---
+
+
+def reload_with(daemon, section):
+    text = daemon.config_path.read_text()
+    daemon.config_path.write_text(text[:text.index("[SERVICE=full]")] + section)
+    daemon.order("reload")
+
+
+def test_a_smaller_queue_keeps_who_is_in_it_and_lets_nobody_in(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 3)
+        reload_with(daemon, full(number, QUEUE_SIZE=1))
+        assert waiting(daemon, 3)["queue"]["size"] == 1
+        assert refusal(number) == ANSWER
+        for _ in range(3):
+            held.close_one()
+            clients.echo_on(held.socks[1])
+    assert daemon.service()["refused"] == 1
+
+
+def test_with_wait_again_who_waits_in_the_queue_is_served_before_who_waits_outside(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 2)
+        reload_with(daemon, full(number, WHEN_FULL="wait"))
+        waiting(daemon, 2)
+        held.open(number, served=False)
+        one = daemon.wait_service(lambda one: one["waiting"] == 3, "one waits outside")
+        assert one["queue"]["now"] == 2, one
+        for _ in range(3):
+            held.close_one()
+            clients.echo_on(held.socks[1])
+        assert daemon.service()["queue"] is None
+    reload_with(daemon, full(number))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 1)
+
+
+def test_a_service_that_began_with_wait_can_refuse_after_a_reload(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number, WHEN_FULL="wait"))
+    with fill(number) as held:
+        assert daemon.service()["queue"] is None
+        reload_with(daemon, full(number, QUEUE_SIZE=1))
+        daemon.take_baseline()  # it has a queue now
+        queue_up(daemon, held, number, 1)
+        assert refusal(number) == ANSWER
+
+
+def test_who_waits_is_served_or_refused_by_a_service_that_is_closed(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number), service("other", port(), IMAGE="dispatcher-echo"))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 3)
+        order = daemon.begin("shutdown", "full", drain_ms=4000)
+        held.close_one()
+        clients.echo_on(held.socks[1])
+        for sock in held.socks[2:]:
+            assert clients.receive_all(sock) == ANSWER
+        held.close()
+        daemon.wait_result(order)
+    one = daemon.wait_service(lambda one: one["state"] == "closed", "it is closed")
+    assert (one["accepted"], one["done"], one["refused"], one["lost"]) == (5, 3, 2, 0), one
+
+
+def test_a_restart_and_a_new_acceptor_leave_the_queue_as_it_is(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 2)
+        daemon.order("restart", "dispatcher")
+        waiting(daemon, 2)
+        daemon.order("restart", "full")
+        for sock in held.socks:  # the new worker has room
+            clients.echo_on(sock)
+    assert daemon.service()["refused"] == 0
+
+
+def test_an_upgrade_leaves_the_queue_as_it_is(run_daemon, port):
+    number = port()
+    daemon = run_daemon(full(number))
+    with fill(number) as held:
+        queue_up(daemon, held, number, 3)
+        daemon.order("upgrade")
+        waiting(daemon, 3)
+        for _ in range(3):
+            held.close_one()
+            clients.echo_on(held.socks[1])
+    assert daemon.service()["refused"] == 0
+
+
+@pytest.mark.root
+def test_without_a_supervisor_who_waits_is_served_and_the_next_dispatcher_takes_the_rest(make_daemon, port):
+    number = port()
+    daemon = make_daemon(full(number)).start()
+    daemon.expect_errors(r"supervisor\.gone")
+    with fill(number) as held:
+        queue_up(daemon, held, number, 3)
+        os.kill(daemon.supervisor_pid, signal.SIGKILL)
+        daemon.process.wait(10)
+        waiting(daemon, 3)
+        daemon.start()
+        for _ in range(3):
+            held.close_one()
+            clients.echo_on(held.socks[1])
+
+
+def test_a_queue_that_the_machine_cannot_hold_is_refused_with_the_figure(stage, directory, port):
+    for name in ("run", "state", "log"):
+        (directory / name).mkdir()
+    path = directory / "dispatcher.cnf"
+    path.write_text(f"RUN_DIR={directory}/run\nSTATE_DIR={directory}/state\nLOG_DIR={directory}/log\n"
+                    f"CONTROL_SOCKET={directory}/run/control.sock\nWORKER_DIR={stage.bin}\n"
+                    + full(port(), QUEUE_SIZE=1025))
+    run = subprocess.run([stage.program("dispatcher"), "-t", "-c", path], capture_output=True, text=True,
+                         timeout=20)
+    assert run.returncode == 78 and "QUEUE_SIZE" in run.stderr, run.stderr
