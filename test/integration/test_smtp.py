@@ -2,12 +2,10 @@
 
 import contextlib
 import os
-import pathlib
-import shutil
+import random
+import signal
 import smtplib
-import socket
 import subprocess
-import threading
 import time
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from harness import clients
 from harness.daemon import service
 from harness.processes import wait_until
+from harness.smtpload import MailLoad
 
 
 class Mailbox:
@@ -295,3 +294,48 @@ def test_a_wrong_parameter_is_named(stage, directory, wrong, said):
     run = subprocess.run([stage.program("dispatcher-smtp"), "-l", "127.0.0.1:0", *given],
                          capture_output=True, text=True, timeout=20)
     assert run.returncode == 1 and said in run.stderr, run
+
+
+# --- who dies ----------------------------------------------------------------------------------------
+
+def kill(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill_while(load, daemon):
+    """kill -9 of a random worker every 200 ms, as long as three are left, and of the acceptor every 2 s."""
+    kills, began = {"workers": 0, "acceptors": 0}, time.monotonic()
+    while load.is_running():
+        time.sleep(0.2)  # the pace of the test, not a wait
+        status = daemon.try_status()
+        serving = [w["pid"] for w in daemon.service("smtp", status)["workers"] if w["state"] == "serving"] \
+            if status else []
+        if len(serving) > 3:
+            kill(random.choice(serving))
+            kills["workers"] += 1
+        if status and time.monotonic() - began > 0.7 + 2 * kills["acceptors"]:
+            kill(status["dispatcher"]["acceptor_pid"])
+            kills["acceptors"] += 1
+    return kills
+
+
+def test_every_answered_message_is_stored_whole_and_once_whoever_is_killed(receiver, stage, rounds):
+    smtp = receiver(options=dict(MIN_PROCS=12 if rounds(1) < 5 else 60, MAX_PROCS=64, MAX_CONNS=50))
+    smtp.daemon.expect_errors(r"acceptor\.", "worker.exit")
+    with MailLoad(stage, smtp.port, 1, 1) as first:
+        pass
+    body = smtp.box.messages()[0].partition(b"\n\n")[2]
+    assert len(body) > 2500
+    with MailLoad(stage, smtp.port, 50, rounds(1000)) as load:
+        kills = kill_while(load, smtp.daemon)
+    files = {path.name.removesuffix(".mx.example.org"): path.read_bytes()
+             for path in (smtp.box.path / "new").iterdir()}
+    answered = first.stored + load.stored
+    print(f"{len(answered)} answered, {len(files)} stored, {load.cut} of {load.ended} sessions cut, {kills}")
+    assert len(answered) == len(set(answered)) and set(answered) <= set(files)
+    assert len(files) - len(answered) <= load.cut
+    assert all(text.partition(b"\n\n")[2] == body for text in files.values())
+    names = [line for text in files.values() for line in text.split(b"\n") if line.startswith(b"Message-Id")]
+    assert len(set(names)) == len(files)
+    assert kills["workers"] and load.cut, "nobody was cut: the test shows less than it says"
