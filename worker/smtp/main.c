@@ -92,7 +92,8 @@ static const char *begin(void *arg, const struct envelope *e)
 {
 	struct client *c = arg;
 	struct trace t = {.client = c->address, .id = c->id, .is_last = is_stored(c)};
-	char text[TRACE_BYTES];
+	const struct worker_tls *tls = worker_conn_tls(c->conn);
+	char text[TRACE_BYTES], words[80];
 	const char *bad;
 
 	make_id(c);
@@ -100,6 +101,10 @@ static const char *begin(void *arg, const struct envelope *e)
 	if (bad)
 		return bad;
 	t.when = time(NULL);
+	if (tls && tls->version && tls->cipher) {
+		snprintf(words, sizeof(words), "%.20s %.50s", tls->version, tls->cipher);
+		t.tls = words;
+	}
 	data(c, text, trace_write(&t, &c->session, text));
 	c->octets = 0;
 	return NULL;
@@ -200,7 +205,8 @@ static struct client *client_new(struct worker_conn *conn)
 	c->auth.wire.fd = -1;
 	maildir_init(&c->maildir, &c->server->params, &c->server->commits);
 	next_init(&c->next, &c->server->params);
-	session_init(&c->session, &c->server->params.session, &session_ops, c, false);
+	session_init(&c->session, &c->server->params.session, &session_ops, c);
+	session_set_tls(&c->session, worker_conn_tls(conn) != NULL, worker_may_starttls(conn) > 0);
 	look_up_address(c);
 	return c;
 }
@@ -236,6 +242,15 @@ static void say_goodbye(struct session *s, ssize_t why)
 	session_flush(s);
 }
 
+/* All that was answered in plaintext has been sent. */
+static void shake_hands(struct client *c)
+{
+	if (c->session.phase == SESSION_TLS && worker_starttls(c->conn))
+		c->session.phase = SESSION_OVER;
+	else if (c->session.phase == SESSION_TLS)
+		session_secured(&c->session);
+}
+
 static void handle(struct worker_conn *conn)
 {
 	struct client *c = client_new(conn);
@@ -251,6 +266,7 @@ static void handle(struct worker_conn *conn)
 			break;
 		session_feed(&c->session, c->input, (size_t)got);
 		session_flush(&c->session);
+		shake_hands(c);
 	}
 	if (got <= 0)
 		say_goodbye(&c->session, got);

@@ -95,7 +95,7 @@ static void ehlo(struct session *s, char *args)
 	line_out(s, "250-", "8BITMIME");
 	line_out(s, "250-", "SMTPUTF8");
 	line_out(s, "250-", "ENHANCEDSTATUSCODES");
-	if (o->starttls && !s->tls)
+	if (s->starttls)
 		line_out(s, "250-", "STARTTLS");
 	if (o->auth && s->tls)
 		line_out(s, "250-", "AUTH PLAIN LOGIN");
@@ -108,7 +108,7 @@ static void starttls(struct session *s, char *args)
 {
 	if (*args)
 		reply(s, "501 5.5.4 STARTTLS takes no parameter");
-	else if (s->tls || !s->options->starttls)
+	else if (!s->starttls)
 		reply(s, s->tls ? "503 5.5.1 TLS is on already" : "502 5.5.1 No TLS here");
 	else if (s->rest)
 		session_bye(s, "554 5.5.0 Commands behind STARTTLS are not run");
@@ -122,7 +122,7 @@ void session_secured(struct session *s)
 {
 	reset(s);
 	s->phase = SESSION_COMMAND;
-	s->tls = true;
+	session_set_tls(s, true, false);
 	s->envelope = (struct envelope){.to = s->envelope.to};
 }
 
@@ -458,9 +458,15 @@ void session_greet(struct session *s)
 }
 
 void session_init(struct session *s, const struct session_options *o, const struct session_ops *ops,
-	void *arg, bool tls)
+	void *arg)
 {
-	*s = (struct session){.options = o, .ops = ops, .arg = arg, .tls = tls};
+	*s = (struct session){.options = o, .ops = ops, .arg = arg};
+}
+
+void session_set_tls(struct session *s, bool tls, bool starttls)
+{
+	s->tls = tls;
+	s->starttls = starttls && !tls;
 }
 
 void session_deinit(struct session *s)

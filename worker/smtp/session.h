@@ -9,8 +9,8 @@
 
 struct session_options {
 	const char *hostname;
-	bool lmtp, starttls, auth; /* what is offered; auth under TLS only */
-	uint64_t size;             /* of a message */
+	bool lmtp, auth; /* auth is offered under TLS only */
+	uint64_t size;   /* of a message */
 	unsigned recipients, errors;
 };
 
@@ -54,9 +54,9 @@ struct session {
 	const struct session_ops *ops;
 	void *arg;
 	enum session_phase phase;
-	bool tls, authenticated, mail, chunked, last; /* mail: there is a sender */
-	const char *failed;                           /* the reply that the message will get */
-	char why[512];                                /* what failed may point to */
+	bool tls, starttls, authenticated, mail, chunked, last; /* mail: there is a sender */
+	const char *failed; /* the reply that the message will get */
+	char why[512];      /* what failed may point to */
 	unsigned errors;
 	size_t rest; /* bytes behind the command that runs */
 	uint64_t chunk_left;
@@ -68,7 +68,9 @@ struct session {
 };
 
 void session_init(struct session *s, const struct session_options *o, const struct session_ops *ops,
-	void *arg, bool tls);
+	void *arg);
+/* Before it greets: is there TLS already, and if not, is it to be offered? */
+void session_set_tls(struct session *s, bool tls, bool starttls);
 void session_deinit(struct session *s);
 void session_greet(struct session *s);
 /* Stops early at SESSION_OVER (close), and at SESSION_TLS: flush, shake hands, session_secured().

@@ -124,7 +124,7 @@ struct fake *fake_new(bool lmtp, bool starttls, bool tls)
 	ASSERT(f);
 	f->options = (struct session_options){.hostname = "mx.example.org",
 		.lmtp = lmtp,
-		.starttls = starttls,
+
 		.size = 2000,
 		.recipients = 3,
 		.errors = 1000000};
@@ -132,7 +132,8 @@ struct fake *fake_new(bool lmtp, bool starttls, bool tls)
 	f->begun = false;
 	f->replies_len = f->text_len = f->log_len = 0;
 	*f->replies = *f->text = *f->log = '\0';
-	session_init(&f->session, &f->options, &ops, f, tls);
+	session_init(&f->session, &f->options, &ops, f);
+	session_set_tls(&f->session, tls, starttls);
 	return f;
 }
 
