@@ -74,6 +74,8 @@ struct adapter_option {
 /* An address that a process of the worker bound. */
 struct adapter_bound {
 	_Atomic uint32_t is_set;
+	_Atomic uint64_t
+		cookie; /* SO_COOKIE of a descriptor of it that was passed to another process */
 	int32_t domain; /* of the program's socket */
 	int32_t is_v6only;
 	uint32_t name_len;
@@ -90,6 +92,7 @@ struct adapter_area {
 	_Atomic uint32_t gone;    /* 1: nobody sends any more */
 	_Atomic uint64_t covered; /* listeners for which the program called listen() */
 	_Atomic uint32_t passing; /* connections on their way between processes */
+	_Atomic uint32_t passed;  /* listeners that were passed */
 	_Atomic uint32_t highest; /* beyond the highest slot that was ever taken */
 	struct adapter_bound bound[ADAPTER_MAX_BOUND];
 };

@@ -56,7 +56,7 @@ def visit_at_once(where, count, each=5):
 
 
 @pytest.mark.parametrize("habit", ["plain", "forks", "raw-forks", "execs", "threads", "dups", "early",
-                                   "child-closes", "passes", "hands-on", "closes-all"])
+                                   "child-closes", "passes", "passes-to-other", "hands-on", "gives", "closes-all"])
 def test_every_connection_is_counted_once_and_done_once(adapt, name, habit):
     where = name()
     program = adapt(habit, where)
@@ -64,7 +64,7 @@ def test_every_connection_is_counted_once_and_done_once(adapt, name, habit):
     assert program.settled(20)
 
 
-@pytest.mark.parametrize("habit", ["forks", "execs", "threads", "passes"])
+@pytest.mark.parametrize("habit", ["forks", "execs", "threads", "passes", "passes-to-other"])
 def test_a_connection_counts_as_long_as_somebody_holds_it(adapt, name, habit):
     where = name()
     program = adapt(habit, where)

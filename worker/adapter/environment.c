@@ -15,10 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
-#define PRELOAD         "LD_PRELOAD"
-#define OUR_FILE        "dispatcher-preload.so"
-#define INHERITED_BYTES 32 /* of one descriptor */
+#define PRELOAD               "LD_PRELOAD"
+#define OUR_FILE              "dispatcher-preload.so"
+#define INHERITED_BYTES       32 /* of one descriptor */
+#define FIRST_BEYOND_STANDARD 3
+#define FEW_DESCRIPTORS       128 /* among which such a socket is looked for */
 
 /* Finds our own file in a list as of LD_PRELOAD: its length, 0: not there. */
 static size_t find_ours(const char *list, const char **ret_at)
@@ -107,14 +110,31 @@ static unsigned count_inherited(void)
 	return count;
 }
 
+/* A program that inherits a unix socket, beside its standard streams, may be passed connections
+ * over it by other processes of the server: node's cluster workers, Dovecot's mail processes. */
+static bool may_be_passed_conns(void)
+{
+	for (int fd = FIRST_BEYOND_STANDARD; fd < FEW_DESCRIPTORS; fd++) {
+		socklen_t len = sizeof(int);
+		int domain = 0;
+
+		if (fds_get(&shim.fds, fd) || REAL(fcntl)(fd, F_GETFD) != 0)
+			continue;
+		if (!REAL(getsockopt)(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
+			domain == AF_UNIX)
+			return true;
+	}
+	return false;
+}
+
 /* The program's first process, whatever it becomes; everyone before the program listens; and who
- * holds what is counted. */
+ * holds or may get what is counted. */
 static bool is_part_of_worker(unsigned inherits)
 {
 	struct adapter_area *area = shim.tally.area;
 
 	return inherits || (atomic_load(&area->covered) & shim.every) != shim.every ||
-	       atomic_load(&area->leader) == (uint32_t)getpid();
+	       atomic_load(&area->leader) == (uint32_t)getpid() || may_be_passed_conns();
 }
 
 static bool is_ours(const char *variable)

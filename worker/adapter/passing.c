@@ -6,6 +6,7 @@
  * reference, until the kernel says that the socket is gone. */
 #include "common/base.h"
 #include "worker/adapter/conns.h"
+#include "worker/adapter/listeners.h"
 #include "worker/adapter/real.h"
 #include "worker/adapter/shim.h"
 
@@ -39,10 +40,26 @@ static void each_descriptor(const struct msghdr *m, void (*act)(int fd))
 	}
 }
 
+/* All listeners that stand for the channel have its cookie; the one that was passed last is meant.
+ */
+static void sending_listener(struct adapter_bound *bound, uint64_t cookie)
+{
+	struct adapter_area *area = shim.tally.area;
+
+	for (unsigned i = 0; i < ADAPTER_MAX_BOUND; i++)
+		if (atomic_load(&area->bound[i].cookie) == cookie)
+			atomic_store(&area->bound[i].cookie, 0);
+	atomic_store(&bound->cookie, cookie);
+	atomic_fetch_add(&area->passed, 1);
+}
+
 static void sending(int fd)
 {
 	uint64_t word = fds_get(&shim.fds, fd);
+	struct adapter_bound *bound = listeners_bound(word);
 
+	if (bound)
+		sending_listener(bound, cookie_of(fd));
 	if (fd_kind(word) == FD_CONN && tally_refer(&shim.tally, fd_value(word)))
 		tally_pass(&shim.tally, fd_value(word), cookie_of(fd));
 }
@@ -56,12 +73,31 @@ static void not_sent(int fd)
 		conns_release(tag);
 }
 
+static bool received_listener(int fd, uint64_t cookie)
+{
+	struct adapter_area *area = shim.tally.area;
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	for (uint32_t i = 0; atomic_load(&area->passed) && i < ADAPTER_MAX_BOUND; i++) {
+		if (atomic_load(&area->bound[i].cookie) != cookie)
+			continue;
+		REAL(getsockopt)(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+		fds_set(&shim.fds, fd,
+			fd_word(type == SOCK_SEQPACKET ? FD_LISTENER : FD_BOUND, 0, i));
+		return true;
+	}
+	return false;
+}
+
 static void received(int fd)
 {
 	uint64_t cookie = cookie_of(fd);
 	uint32_t tag;
 
-	if (cookie && !fds_get(&shim.fds, fd) && tally_find(&shim.tally, cookie, &tag))
+	if (!cookie || fds_get(&shim.fds, fd) || received_listener(fd, cookie))
+		return;
+	if (tally_find(&shim.tally, cookie, &tag))
 		fds_set(&shim.fds, fd, fd_word(FD_CONN, 0, tag));
 }
 
@@ -86,8 +122,9 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 	ssize_t got = REAL(recvmsg)(fd, m, flags);
 	int before = errno;
 
-	if (got < 0 || !m->msg_controllen || (flags & MSG_PEEK) || !atomic_load(&shim.fds.words) ||
-		!atomic_load(&shim.tally.area->passing))
+	if (got < 0 || !m->msg_controllen || (flags & MSG_PEEK) || !atomic_load(&shim.fds.words))
+		return got;
+	if (!atomic_load(&shim.tally.area->passing) && !atomic_load(&shim.tally.area->passed))
 		return got;
 	each_descriptor(m, received);
 	errno = before;

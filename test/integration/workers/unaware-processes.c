@@ -179,6 +179,21 @@ void habit_passes(char **names)
 	}
 }
 
+/* Executes this program with another habit, an empty environment, and a descriptor as its argument.
+ */
+static void execute(const char *habit, int fd)
+{
+	char number[16];
+	char *const argv[] = {(char *)"unaware", (char *)habit, number, NULL}, *const empty[] = {
+										       NULL};
+
+	snprintf(number, sizeof(number), "%d", fd);
+	if (fork())
+		return;
+	execve(own_path, argv, empty);
+	_exit(1);
+}
+
 /* The listener goes to a program that is executed with an empty environment. */
 void habit_hands_on(char **names)
 {
@@ -203,6 +218,61 @@ void habit_accepts(char **names)
 		int fd = next_conn(atoi(names[0]));
 
 		attend(fd, "executed");
+		close(fd);
+	}
+}
+
+/* Passes its connections to a program that it executes when it listens already. */
+void habit_passes_to_other(char **names)
+{
+	int listener = listening(names[0], SOCK_CLOEXEC), pair[2];
+
+	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	fcntl(pair[0], F_SETFD, FD_CLOEXEC);
+	execute("receives", pair[1]);
+	close(pair[1]);
+	for (;;) {
+		int fd = accepted(listener, SOCK_CLOEXEC);
+
+		send_conn(pair[0], fd);
+		close(fd);
+	}
+}
+
+void habit_receives(char **names)
+{
+	for (;;) {
+		int fd = receive_conn(atoi(names[0]));
+
+		attend(fd, "other");
+		close(fd);
+	}
+}
+
+/* Binds, and lets another program listen. */
+void habit_gives(char **names)
+{
+	int listener = bound(names[0], SOCK_CLOEXEC), pair[2];
+
+	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	fcntl(pair[0], F_SETFD, FD_CLOEXEC);
+	execute("takes", pair[1]);
+	send_conn(pair[0], listener);
+	close(listener);
+	for (;;)
+		pause();
+}
+
+void habit_takes(char **names)
+{
+	int listener = receive_conn(atoi(names[0]));
+
+	if (listen(listener, 5) < 0)
+		err(1, "listen");
+	for (;;) {
+		int fd = next_conn(listener);
+
+		attend(fd, "taker");
 		close(fd);
 	}
 }

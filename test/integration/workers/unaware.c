@@ -398,7 +398,9 @@ static const struct {
 	{"closes", habit_closes}, {"child-closes", habit_child_closes}, {"two", habit_two},
 	{"edges", habit_edges}, {"passes", habit_passes}, {"hands-on", habit_hands_on},
 	{"accepts", habit_accepts}, {"closes-all", habit_closes_all}, {"limit", habit_limit},
-	{"options", habit_options}, {"path", habit_path}, {"elsewhere", habit_elsewhere}};
+	{"options", habit_options}, {"path", habit_path}, {"elsewhere", habit_elsewhere},
+	{"passes-to-other", habit_passes_to_other}, {"receives", habit_receives},
+	{"gives", habit_gives}, {"takes", habit_takes}};
 
 int main(int argc, char **argv)
 {

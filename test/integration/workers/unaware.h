@@ -31,5 +31,9 @@ void habit_shells(char **names);
 void habit_passes(char **names);
 void habit_hands_on(char **names);
 void habit_accepts(char **names);
+void habit_passes_to_other(char **names);
+void habit_receives(char **names);
+void habit_gives(char **names);
+void habit_takes(char **names);
 
 #endif
