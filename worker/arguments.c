@@ -1,5 +1,5 @@
-/* -l ADDRESS ... [NAME=VALUE ...]. Of the names, those that are options of a service mean what they
- * mean in dispatcher.cnf; all others are parameters of the worker. */
+/* -l ADDRESS ... -t ADDRESS ... [NAME=VALUE ...]. Of the names, those that are options of a service
+ * mean what they mean in dispatcher.cnf; all others are parameters of the worker. */
 #include "worker/arguments.h"
 #include "common/addr.h"
 #include "common/base.h"
@@ -17,17 +17,18 @@
 #define KILL_TIMEOUT_MS 10000
 
 static const char help[] =
-	"Usage: %s -l ADDRESS [-l ADDRESS ...] [NAME=VALUE ...]\n"
+	"Usage: %s -l ADDRESS [-l ADDRESS ...] [-t ADDRESS ...] [NAME=VALUE ...]\n"
 	"\n"
 	"A worker of the connection dispatcher, which usually starts it. With -l it listens for "
 	"itself.\n"
 	"\n"
 	"  -l, --listen=ADDRESS  127.0.0.1:2525, [::1]:2525, 2525 (on 127.0.0.1) or unix:/path\n"
+	"  -t, --tls=ADDRESS     the same, where TLS starts at once\n"
 	"  -h, --help            print this\n"
 	"\n"
 	"NAME=VALUE is a PARAMETER of the service, but COMMAND, MAX_CONNS, STACKSIZE, "
 	"CONNECTION_TIMEOUT,\n"
-	"KILL_TIMEOUT and DEBUG are the options of dispatcher.cnf(5).\n";
+	"KILL_TIMEOUT, DEBUG, TLS_CERT and TLS_KEY are the options of dispatcher.cnf(5).\n";
 
 static int complain(const struct arguments *a, const char *what, const char *text, int error)
 {
@@ -35,11 +36,12 @@ static int complain(const struct arguments *a, const char *what, const char *tex
 	return error;
 }
 
-static int add_listener(struct arguments *a, const char *text)
+static int add_listener(struct arguments *a, const char *text, bool tls)
 {
 	if (a->listener_count == ARGUMENTS_MAX_LISTENERS)
 		return complain(a, "too many listeners", text, -EINVAL);
 	a->listeners[a->listener_count].text = text;
+	a->listeners[a->listener_count].tls = tls;
 	a->listeners[a->listener_count++].fd = -1;
 	return 0;
 }
@@ -79,6 +81,18 @@ static int read_debug(struct arguments *a, const char *text)
 	return bad;
 }
 
+static int read_tls_cert(struct arguments *a, const char *text)
+{
+	a->tls_cert = text;
+	return 0;
+}
+
+static int read_tls_key(struct arguments *a, const char *text)
+{
+	a->tls_key = text;
+	return 0;
+}
+
 static int read_command(struct arguments *a, const char *text)
 {
 	size_t size = strlen(text) + 1;
@@ -98,6 +112,8 @@ static const struct {
 	{"CONNECTION_TIMEOUT", read_connection_timeout},
 	{"KILL_TIMEOUT", read_kill_timeout},
 	{"DEBUG", read_debug},
+	{"TLS_CERT", read_tls_cert},
+	{"TLS_KEY", read_tls_key},
 };
 
 static int add_param(struct arguments *a, char *text)
@@ -124,21 +140,36 @@ static int read_options(struct arguments *a, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"listen", required_argument, NULL, 'l'},
+		{"tls", required_argument, NULL, 't'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	int option, bad = 0;
 
-	while (!bad && (option = getopt_long(argc, argv, "l:h", options, NULL)) != -1) {
+	while (!bad && (option = getopt_long(argc, argv, "l:t:h", options, NULL)) != -1) {
 		if (option == 'h') {
 			printf(help, a->program);
 			return ARGUMENTS_HELP;
 		}
-		bad = option == 'l' ? add_listener(a, optarg) : -EINVAL;
+		bad = option == 'l' || option == 't' ? add_listener(a, optarg, option == 't')
+						     : -EINVAL;
 	}
 	for (int i = optind; !bad && i < argc; i++)
 		bad = add_param(a, argv[i]);
 	return bad;
+}
+
+static int check_tls(struct arguments *a)
+{
+	if (!a->tls_cert && a->tls_key)
+		return complain(a, "without TLS_CERT", "TLS_KEY", -EINVAL);
+	for (unsigned i = 0; i < a->listener_count; i++)
+		if (a->listeners[i].tls && !a->tls_cert)
+			return complain(
+				a, "TLS needs TLS_CERT=path", a->listeners[i].text, -EINVAL);
+	if (!a->tls_key)
+		a->tls_key = a->tls_cert; /* both in one file */
+	return 0;
 }
 
 int arguments_init(struct arguments *a, int argc, char **argv)
@@ -156,7 +187,7 @@ int arguments_init(struct arguments *a, int argc, char **argv)
 	if (!bad && !a->listener_count)
 		bad = complain(a, "the dispatcher starts it, or you with -l (see --help)",
 			"nowhere to listen", -EINVAL);
-	return bad;
+	return bad ? bad : check_tls(a);
 }
 
 /* The port behind the last colon, and the address before it. */
@@ -297,6 +328,9 @@ void arguments_put(const struct arguments *a, struct msg_writer *m)
 		msg_put_text(m, MSG_ARGUMENT, word);
 	for (unsigned i = 0; i < a->listener_count; i++)
 		msg_put_text(m, MSG_LISTENER_NAME, a->listeners[i].text);
+	for (unsigned i = 0; i < a->listener_count; i++)
+		if (a->listeners[i].tls)
+			msg_put_u32(m, MSG_LISTENER_TLS, i);
 }
 
 void arguments_deinit(struct arguments *a)

@@ -4,6 +4,7 @@
 
 #include "common/msg.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define ARGUMENTS_MAX_LISTENERS 16
@@ -14,6 +15,7 @@ struct arguments {
 	struct {
 		const char *text; /* as given */
 		int fd;
+		bool tls;
 	} listeners[ARGUMENTS_MAX_LISTENERS];
 	unsigned listener_count;
 	char **params; /* NAME=VALUE, borrowed from argv */
@@ -22,6 +24,7 @@ struct arguments {
 	uint64_t stacksize, connection_timeout_ms, kill_timeout_ms;
 	char *command; /* words one behind another, each with its NUL */
 	unsigned command_words;
+	const char *tls_cert, *tls_key; /* NULL: none */
 };
 
 /* 0; ARGUMENTS_HELP: help was printed; -EINVAL or -ENOMEM: the reason was printed. Undo with

@@ -8,6 +8,7 @@
 #include "common/page.h"
 #include "worker/arguments.h"
 #include "worker/core.h"
+#include "worker/handtls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,6 +132,8 @@ int byhand_new(int argc, char **argv, struct byhand **ret_byhand, struct link_fd
 		bad = make_links(b, ret_fds);
 	if (!bad)
 		bad = send_setup(b);
+	if (!bad && b->args.tls_cert)
+		bad = handtls_send(b->channel, b->args.program, b->args.tls_cert, b->args.tls_key);
 	if (bad) {
 		byhand_free(b);
 		return bad;

@@ -2,6 +2,7 @@
  * styles. */
 #include "common/base.h"
 #include "test/unit/worker/client.h"
+#include "test/unit/worker/hand.h"
 #include "test/unit/worker/pki.h"
 
 #include <setjmp.h>
@@ -351,6 +352,56 @@ static void a_thread_in_its_handshake_ends_at_the_deadline(void **state)
 	fake_end(f);
 }
 
+static void write_file(const char *path, const struct pki *p)
+{
+	FILE *file = fopen(path, "we");
+
+	assert_non_null(file);
+	fprintf(file, "%s%s", p->chain_pem, p->key_pem);
+	fclose(file);
+}
+
+static void by_hand_it_serves_tls_with_a_file(void **state)
+{
+	static char cert[] = "TLS_CERT=/tmp/worker-tls-XXXXXX";
+	const char *const argv[] = {PROBE, "-t", "127.0.0.1:0", cert, NULL};
+	int file = mkstemp(cert + strlen("TLS_CERT="));
+	struct client c;
+	struct hand h;
+
+	assert_true(file >= 0);
+	write_file(cert + strlen("TLS_CERT="), &pair);
+	hand_start(&h, argv);
+	client_open_on(&c, hand_connect(hand_port(&h)), TLS1_3_VERSION);
+	assert_int_equal(client_shake(&c), 1);
+	client_expect(&c, "hello\n", "5:hello\n");
+	client_end(&c);
+	kill(h.pid, SIGTERM);
+	assert_int_equal(hand_wait(&h), 0);
+	unlink(cert + strlen("TLS_CERT="));
+	close(file);
+}
+
+static void by_hand_tls_needs_a_file(void **state)
+{
+	static const struct {
+		const char *const argv[5], *words;
+	} cases[] = {
+		{{PROBE, "-t", "127.0.0.1:0", NULL}, "127.0.0.1:0: TLS needs TLS_CERT=path"},
+		{{PROBE, "-l", "127.0.0.1:0", "TLS_KEY=/x", NULL}, "TLS_KEY: without TLS_CERT"},
+		{{PROBE, "-l", "127.0.0.1:0", "TLS_CERT=/nonexistent", NULL},
+			"/nonexistent: No such file"},
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		struct hand h;
+
+		hand_start(&h, cases[i].argv);
+		hand_expect(&h, cases[i].words);
+		assert_int_equal(WEXITSTATUS(hand_wait(&h)), 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +422,8 @@ int main(void)
 		cmocka_unit_test(
 			at_the_deadline_clients_hear_goodbye_and_those_who_shake_hands_are_closed),
 		cmocka_unit_test(a_thread_in_its_handshake_ends_at_the_deadline),
+		cmocka_unit_test(by_hand_it_serves_tls_with_a_file),
+		cmocka_unit_test(by_hand_tls_needs_a_file),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
