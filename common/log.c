@@ -81,6 +81,8 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 		"A line that the worker wrote to stdout or stderr; text is the rest of the line."},
 	[EV_WORKER_RECORD] = {"worker.record", LOG_LEVEL_WARNING, "worker pid doing file",
 		"A worker is about to be killed; file tells what it was doing."},
+	[EV_WORKER_UNFIT] = {"worker.unfit", LOG_LEVEL_ERROR, "worker pid why remedy",
+		"A server (ADAPTER=server) cannot serve as it is, or not well; remedy says what helps."},
 	[EV_STOLEN_BACK] = {"worker.stolen_back", LOG_LEVEL_NOTICE, "worker pid connections outcome",
 		"Unread offers of a dead, stopped or hung worker went to others."},
 	[EV_POOL_HOLD] = {"pool.hold", LOG_LEVEL_WARNING, "service connections workers waiting why",

@@ -49,6 +49,7 @@ enum link_type {
 			 * image is now on disk; 0: it is the same again */
 	LINK_QUEUE,	/* fds: the ends of a channel, for writing and for reading: who waits for a worker
 			 * of a service that refuses when it is full; before LINK_GO, if it has one */
+	LINK_UNFIT,	/* the worker `serial` of slot cannot serve as it is: text says why, and what helps */
 	/* acceptor -> supervisor */
 	LINK_UP = 32,	  /* I have begun to accept */
 	LINK_PREPARED,	  /* the answer to LINK_PREPARE */
@@ -71,6 +72,7 @@ enum link_type {
 	LINK_UPGRADE,	  /* become the installed binary */
 	LINK_REOPEN,	  /* open the log files again */
 	LINK_RECORD,	  /* leave the evidence of a worker, then send it number (SIGABRT or SIGKILL) */
+	LINK_EXAMINE,	  /* the adapted worker `serial` of slot reads nothing: find out why; LINK_UNFIT */
 };
 
 /* Adapted: an unmodified server (ADAPTER=server). EOF: it is told by an end of file that nothing comes. */

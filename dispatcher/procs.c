@@ -30,14 +30,14 @@ static bool parse(const char *text, struct proc *ret)
 	return true;
 }
 
-static bool read_one(int proc, const char *name, struct proc *ret)
+bool procs_read_one(pid_t pid, struct proc *ret)
 {
 	char path[32], text[512];
 	OWNS_FD int fd = -1;
 	ssize_t got;
 
-	snprintf(path, sizeof(path), "%.20s/stat", name);
-	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (got <= 0)
 		return false;
@@ -80,7 +80,8 @@ int procs_read(struct procs *ret_procs)
 	while (!bad && (entry = readdir(dir))) {
 		struct proc one;
 
-		if (isdigit((unsigned char)*entry->d_name) && read_one(dirfd(dir), entry->d_name, &one))
+		if (isdigit((unsigned char)*entry->d_name) &&
+			procs_read_one((pid_t)strtol(entry->d_name, NULL, 10), &one))
 			bad = add(&p, &room, &one);
 	}
 	closedir(dir);

@@ -24,6 +24,9 @@ struct procs {
 int procs_read(struct procs *ret_procs);
 void procs_free(struct procs *p);
 
+/* False: there is no such process. */
+bool procs_read_one(pid_t pid, struct proc *ret_proc);
+
 const struct proc *procs_find(const struct procs *p, pid_t pid);
 
 /* Whether pid is `ancestor` or descends from it. */

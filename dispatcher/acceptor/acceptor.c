@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "dispatcher/acceptor/control.h"
 #include "dispatcher/acceptor/crew.h"
+#include "dispatcher/acceptor/ends.h"
 #include "dispatcher/acceptor/keeper.h"
 #include "dispatcher/acceptor/lease.h"
 #include "dispatcher/acceptor/line.h"
@@ -20,6 +21,7 @@
 #include "dispatcher/acceptor/sandbox.h"
 #include "dispatcher/acceptor/state.h"
 #include "dispatcher/acceptor/theft.h"
+#include "dispatcher/acceptor/unfit.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -76,7 +78,22 @@ static void service_changed(struct service *svc)
 	lease_look(a);
 }
 
-static const struct service_ops service_ops = {.changed = service_changed};
+static void service_doubt(struct service *svc)
+{
+	const struct acceptor *a = svc->owner;
+
+	ends_doubt(a->ends);
+}
+
+static uint64_t service_unread(struct service *svc, const struct slot *s)
+{
+	const struct acceptor *a = svc->owner;
+
+	return ends_unread(a->ends, svc, s);
+}
+
+static const struct service_ops service_ops = {
+	.changed = service_changed, .doubt = service_doubt, .unread = service_unread};
 
 static void on_due(uv_timer_t *timer)
 {
@@ -179,8 +196,12 @@ static int hello(struct acceptor *a, const struct link_record *r, const int *fds
 
 static void enter_sandbox(struct acceptor *a)
 {
-	int error = a->sandboxed ? 0 : sandbox_enter();
+	int error;
 
+	if (a->sandboxed)
+		return;
+	a->ends = ends_open(a->settings);
+	error = sandbox_enter();
 	a->sandboxed = true;
 	if (error)
 		log_event(EV_INTERNAL, "where=sandbox why=%s", strerrorname_np(-error));
@@ -215,6 +236,7 @@ static void go(struct acceptor *a)
 		rescue_take(a, a->park);
 	a->going = true;
 	control_open(a->control);
+	ends_start(a->ends, &a->loop, a->services, a->service_count);
 	for (uint32_t i = 0; i < a->service_count; i++) {
 		crew_go(&a->services[i], now_ms);
 		pump_run(&a->services[i], now_ms);
@@ -254,6 +276,8 @@ static void slot_record(struct acceptor *a, const struct link_record *r, int *fd
 		crew_stale(svc, r, now_ms);
 	else if (svc && r->type == LINK_IMAGE)
 		crew_image(svc, r);
+	else if (svc && r->type == LINK_UNFIT)
+		unfit_told(svc, r);
 	else if (svc && r->type == LINK_STEALING)
 		theft_found(svc, r);
 	if (svc && a->going) {

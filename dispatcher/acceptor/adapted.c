@@ -8,11 +8,12 @@
  * stopped cannot read; all others are tried again. */
 #include "dispatcher/acceptor/adapted.h"
 #include "common/base.h"
-#include "common/clock.h"
+#include "dispatcher/acceptor/unfit.h"
 #include "dispatcher/procs.h"
 
 #include <signal.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define LOOK_MS 200	  /* after a theft */
 #define BUSY_LOOK_MS 2000 /* ... if it serves somebody: what it ends then tells more */
@@ -112,6 +113,34 @@ static void look_at_suspects(struct service *svc, uint64_t now_ms)
 	procs_free(&all);
 }
 
+/* --- those that hang --- */
+
+static struct hang_sight sight_of(struct service *svc, const struct slot *s, uint64_t now_ms)
+{
+	struct procs all = {0};
+	struct procs_sum sum;
+
+	procs_read(&all);
+	sum = procs_sum(&all, s->pid);
+	procs_free(&all);
+	return (struct hang_sight){.stopped = sum.count && sum.stopped == sum.count,
+		.unread_bytes = svc->ops->unread(svc, s),
+		.cpu_ms = sum.cpu_ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK),
+		.at_ms = now_ms};
+}
+
+void adapted_watch_hang(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	s->outside.sight = sight_of(svc, s, now_ms);
+}
+
+bool adapted_hangs(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	struct hang_sight now = sight_of(svc, s, now_ms);
+
+	return hang_between(&s->outside.sight, &now);
+}
+
 /* --- those that retire --- */
 
 /* With nobody to send a signal the end of file does; the preloaded library makes it one. */
@@ -142,6 +171,7 @@ void adapted_look(struct service *svc, uint64_t now_ms)
 	if (svc->theft.victim)
 		return;
 	look_at_suspects(svc, now_ms);
+	unfit_look(svc, now_ms);
 	if (!pool_count(svc->pool, POOL_RETIRING))
 		return;
 	for (uint32_t i = 0; i < svc->slot_count; i++)

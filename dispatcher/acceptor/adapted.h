@@ -19,6 +19,10 @@ void adapted_robbed(struct service *svc, struct slot *s, bool silent, uint64_t n
 void adapted_look(struct service *svc, uint64_t now_ms);
 uint64_t adapted_due(const struct service *svc); /* when to look again; 0: not */
 
+/* HANG_TIMEOUT: begins to look at one that gives no sign of life; whether it has hung since. */
+void adapted_watch_hang(struct service *svc, struct slot *s, uint64_t now_ms);
+bool adapted_hangs(struct service *svc, struct slot *s, uint64_t now_ms);
+
 /* At a deadline. What it is sent is its own STOP_SIGNAL, and that only once. */
 bool adapted_was_stopped(const struct slot *s);
 int adapted_signal(const struct slot *s, int number); /* what the supervisor makes of it */

@@ -13,6 +13,7 @@
 #include "dispatcher/acceptor/line.h"
 #include "dispatcher/acceptor/opening.h"
 #include "dispatcher/acceptor/rescue.h"
+#include "dispatcher/acceptor/unfit.h"
 
 #include <string.h>
 
@@ -130,6 +131,8 @@ static void tell_exit(struct service *svc, struct slot *s, uint64_t now_ms)
 	const struct pool_worker *w = service_pool_worker(s);
 
 	log_exit(svc, s, w->load - w->unread, now_ms);
+	if (w->state == POOL_STARTING)
+		unfit_not_ready(svc, s);
 	svc->book->last_status = s->status;
 	svc->book->last_serial = s->serial;
 	svc->book->last_exit_wall_ms = clock_wall_ms();

@@ -36,3 +36,13 @@ enum hang_verb hang_look(struct hang *h, bool has_work, uint64_t limit_ms, uint6
 	h->hung = true;
 	return HANG_HUNG;
 }
+
+bool hang_between(const struct hang_sight *before, const struct hang_sight *now)
+{
+	uint64_t passed_ms = now->at_ms - before->at_ms, cpu_ms = now->cpu_ms - before->cpu_ms;
+	bool unread = before->unread_bytes && now->unread_bytes >= before->unread_bytes;
+
+	if (before->stopped && now->stopped)
+		return true;
+	return unread && passed_ms && (!cpu_ms || cpu_ms >= passed_ms - passed_ms / 10);
+}

@@ -21,4 +21,16 @@ void hang_alive(struct hang *h, uint64_t now_ms); /* it answered, read or finish
 enum hang_verb hang_look(struct hang *h, bool has_work, uint64_t limit_ms, uint64_t now_ms,
 	uint64_t *ret_due_ms);
 
+/* What is seen of a worker that cannot be asked. */
+struct hang_sight {
+	bool stopped;	      /* all its processes */
+	uint64_t unread_bytes; /* that wait on its connections */
+	uint64_t cpu_ms;       /* used by all its processes, ever */
+	uint64_t at_ms;
+};
+
+/* Whether it hung between two looks: it was stopped all the time; or what its clients sent stayed unread,
+ * while it used no CPU at all, or nothing but CPU. Whoever waits for slow clients has nothing unread. */
+bool hang_between(const struct hang_sight *before, const struct hang_sight *now);
+
 #endif

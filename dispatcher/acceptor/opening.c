@@ -114,7 +114,8 @@ int opening_init(struct service *svc, uint32_t index, const struct settings *set
 	conns_init(&svc->conns, ledger_conns(ledger, index), has.conns);
 	init_slots(svc, o->slot_ops);
 	init_listeners(svc, o->listener_ops);
-	return init_sources(svc);
+	bad = svc->has_adapted ? cookies_init(&svc->cookies, &svc->conns) : 0;
+	return bad ? bad : init_sources(svc);
 }
 
 static void close_listeners(struct service *svc)

@@ -10,6 +10,7 @@
 #include "dispatcher/acceptor/rescue.h"
 #include "dispatcher/acceptor/serve.h"
 #include "dispatcher/acceptor/theft.h"
+#include "dispatcher/acceptor/unfit.h"
 
 #include <signal.h>
 #include <string.h>
@@ -79,6 +80,8 @@ static void end_badly(struct service *svc, struct slot *s, enum pool_reason reas
 
 static void kill_worker(struct service *svc, struct slot *s, enum pool_reason reason)
 {
+	if (reason == POOL_NOT_READY)
+		unfit_not_ready(svc, s);
 	if (reason == POOL_HUNG || reason == POOL_NOT_READY || reason == POOL_FALSE_REPORT)
 		end_badly(svc, s, reason);
 	else
@@ -167,10 +170,16 @@ static uint64_t look_if_hung(struct service *svc, struct slot *s, uint64_t now_m
 	case HANG_WAIT:
 		break;
 	case HANG_ASK:
-		service_ask(svc, s);
+		if (s->kind.is_adapted)
+			adapted_watch_hang(svc, s, now_ms);
+		else
+			service_ask(svc, s);
 		break;
 	case HANG_HUNG:
-		pool_hung(svc->pool, s->index, now_ms);
+		if (s->kind.is_adapted && !adapted_hangs(svc, s, now_ms))
+			s->hang = (struct hang){.alive_ms = now_ms}; /* it waits for its clients */
+		else
+			pool_hung(svc->pool, s->index, now_ms);
 		break;
 	}
 	return due_ms;

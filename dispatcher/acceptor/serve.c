@@ -88,6 +88,15 @@ static bool blocked(struct service *svc, const struct addr *peer, uint64_t now_m
 	return true;
 }
 
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
+	return cookie;
+}
+
 /* Everything about it into the ledger, its descriptor into the hand, behind the others in the stash. The
  * counters come last: a take-over raises what is too low, and calls lost what is too high. */
 static void enter(struct service *svc, const struct listener *l, int fd, const struct addr *peer,
@@ -103,6 +112,8 @@ static void enter(struct service *svc, const struct listener *l, int fd, const s
 	record->accepted_wall_ms = wall_ms;
 	record->peer = *peer;
 	record->worker = CONNS_NONE;
+	if (svc->cookies.heads)
+		cookies_enter(&svc->cookies, &svc->conns, conn, l->is_unix ? 0 : cookie_of(fd));
 	hand_put(svc->hand, place, fd, conn);
 	hand_accepted(svc->in_hand);
 	record->phase = LEDGER_OPEN;

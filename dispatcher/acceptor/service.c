@@ -129,6 +129,7 @@ static void became_ready(struct service *svc, struct slot *s, uint64_t now_ms)
 	uint64_t took_ms = now_ms - s->book->created_ms;
 
 	s->wall_ready_ms = clock_wall_ms();
+	svc->unfit[0] = '\0';
 	pool_ready(svc->pool, s->index, now_ms);
 	log_event(EV_WORKER_READY, "worker=%s/%u pid=%d took_ms=%llu", svc->name, s->serial, s->pid,
 		(unsigned long long)took_ms);
@@ -204,6 +205,8 @@ void service_refresh(struct service *svc, struct slot *s, uint64_t now_ms)
 		became_ready(svc, s, now_ms);
 	if (news.answered && !news.lie)
 		answered(svc, s, now_ms);
+	if (news.overrun)
+		svc->ops->doubt(svc);
 	if (news.lie)
 		service_lied(svc, s, news.lie, now_ms);
 	reopen_logs(svc, s);

@@ -5,6 +5,7 @@
 #include "common/ledger.h"
 #include "config/settings.h"
 #include "dispatcher/acceptor/conns.h"
+#include "dispatcher/acceptor/cookies.h"
 #include "dispatcher/acceptor/hand.h"
 #include "dispatcher/acceptor/limits.h"
 #include "dispatcher/acceptor/listener.h"
@@ -22,6 +23,10 @@ struct service;
 struct service_ops {
 	/* Something became due earlier, or connections are open: look at pump_due and busy. */
 	void (*changed)(struct service *svc);
+	/* Ends of connections may have been missed: ask the kernel. */
+	void (*doubt)(struct service *svc);
+	/* Bytes that wait unread on the connections of an adapted worker. */
+	uint64_t (*unread)(struct service *svc, const struct slot *s);
 };
 
 /* Accepted, and not yet given to anybody: for a moment; or until somebody has room. The one place where
@@ -98,6 +103,8 @@ struct service {
 	void *pool_memory;
 	struct sources *sources; /* NULL: no MAX_CONNS_PER_SOURCE */
 	struct conns conns;
+	struct cookies cookies; /* of TCP connections of adapted servers */
+	uint64_t freed;		/* ... that ended by the kernel's word alone */
 	struct slot *slots;
 	uint32_t slot_count, attached;
 	struct slot *busy; /* those whose page must be read */
@@ -120,6 +127,8 @@ struct service {
 	uint64_t hang_due_ms; /* with HANG_TIMEOUT: look again */
 	bool has_adapted;     /* workers that are adapted, or may be */
 	uint64_t look_ms;     /* look at adapted ones from outside; 0: not */
+	uint64_t unfit_look_ms, unfit_logged_ms;
+	char unfit[LINK_TEXT_BYTES]; /* why a server does not serve, or not well; empty: it does */
 	uint64_t settling_until_ms; /* after a take-over: wait so long for workers to answer; 0: no */
 };
 

@@ -47,6 +47,8 @@ struct slot_outside {
 	bool seen;	  /* ... they live, and are not stopped */
 	bool stopping;	  /* STOP_SIGNAL was sent */
 	bool ended;	  /* its end of file was sent */
+	struct hang_sight sight; /* with HANG_TIMEOUT: when it was first looked at */
+	bool unfit;	  /* what is wrong with it has been looked into */
 };
 
 struct slot {

@@ -8,6 +8,7 @@
 #include "dispatcher/acceptor/service.h"
 
 struct control;
+struct ends;
 struct lease;
 
 struct acceptor {
@@ -39,6 +40,7 @@ struct acceptor {
 	uint64_t due_ms, handed_at_tick;
 	bool sandboxed, going;
 	bool borrows;		   /* the listeners are a former acceptor's until the supervisor says so */
+	struct ends *ends;	   /* NULL: no service needs it */
 	struct lease *lease;	   /* the next dispatcher takes over; NULL: none does */
 	bool retires;		   /* it has taken over */
 	uv_signal_t on_term;

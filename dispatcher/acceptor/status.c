@@ -325,6 +325,8 @@ static void put_counters(json_t *o, const struct service *svc, uint64_t now_ms)
 	json_object_set_new(o, "refused", number(b->refused));
 	json_object_set_new(o, "left", number(b->left));
 	json_object_set_new(o, "rescued", number(b->rescued));
+	json_object_set_new(o, "freed", number(svc->freed));
+	json_object_set_new(o, "unfit", text_or_null(svc->unfit));
 	json_object_set_new(o, "spawns", number(b->spawns));
 	json_object_set_new(o, "held", json_boolean(svc->held));
 	json_object_set_new(o, "held_since",

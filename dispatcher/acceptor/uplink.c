@@ -19,7 +19,7 @@
 #define AGAIN_MS 100
 
 enum slot_bit { SLOT_STOLEN_SEEN, SLOT_SIGNAL, SLOT_RECORD, SLOT_RELEASE, SLOT_RUN, SLOT_STEAL,
-	SLOT_BITS };
+	SLOT_EXAMINE, 	SLOT_BITS };
 enum service_bit { SERVICE_DRAINED, SERVICE_IDLE, SERVICE_BITS };
 enum general_bit { GENERAL_PREPARED, GENERAL_PONG, GENERAL_UP, GENERAL_SHUTDOWN, GENERAL_BITS };
 
@@ -30,6 +30,7 @@ static const enum link_type slot_types[SLOT_BITS] = {
 	[SLOT_RELEASE] = LINK_RELEASE,
 	[SLOT_RUN] = LINK_RUN,
 	[SLOT_STEAL] = LINK_STEAL,
+	[SLOT_EXAMINE] = LINK_EXAMINE,
 };
 static const enum link_type service_types[SERVICE_BITS] = {
 	[SERVICE_DRAINED] = LINK_DRAINED,
@@ -335,7 +336,8 @@ void uplink_release(struct uplink *u, uint32_t service, uint32_t slot, uint32_t 
 	struct uplink_order *o = order_of(u, service, slot);
 
 	o->serial = serial;
-	o->pending &= ~(BIT(SLOT_SIGNAL) | BIT(SLOT_RECORD) | BIT(SLOT_STEAL));
+	o->pending &= ~(BIT(SLOT_SIGNAL) | BIT(SLOT_RECORD) | BIT(SLOT_STEAL) |
+		BIT(SLOT_EXAMINE));
 	order(u, o, SLOT_RELEASE);
 }
 
@@ -348,6 +350,14 @@ void uplink_steal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t se
 	o->targets = targets;
 	o->target_count = count;
 	order(u, o, SLOT_STEAL);
+}
+
+void uplink_examine(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial)
+{
+	struct uplink_order *o = order_of(u, service, slot);
+
+	o->serial = serial;
+	order(u, o, SLOT_EXAMINE);
 }
 
 void uplink_stolen_seen(struct uplink *u, uint32_t service, uint32_t slot)

@@ -72,6 +72,8 @@ void uplink_record(struct uplink *u, uint32_t service, uint32_t slot, uint32_t s
 void uplink_release(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial);
 void uplink_steal(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial,
 	const struct link_target *targets, uint32_t count);
+/* LINK_EXAMINE: it reads nothing. */
+void uplink_examine(struct uplink *u, uint32_t service, uint32_t slot, uint32_t serial);
 void uplink_stolen_seen(struct uplink *u, uint32_t service, uint32_t slot);
 void uplink_drained(struct uplink *u, uint32_t service, uint32_t round);
 void uplink_idle(struct uplink *u, uint32_t service, uint32_t round);

@@ -229,6 +229,8 @@ static void show_why(const json_t *s, FILE *out)
 	const json_t *exit = json_object_get(s, "last_exit");
 	char time[TEXT_SHORT_BYTES], since[TEXT_SHORT_BYTES];
 
+	if (text_string(s, "unfit", NULL))
+		note(out, "    ", "%s", text_string(s, "unfit", ""));
 	switch (condition_of(s)) {
 	case FAILED:
 		note(out, "    ", "%s", text_string(s, "why", "no reason is known"));

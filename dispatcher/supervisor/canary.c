@@ -22,7 +22,7 @@ struct canary {
 	const struct page *page; /* its head */
 	uint64_t deadline_ms, start_ms;
 	struct timer *look;
-	char why[256]; /* empty: nothing went wrong yet */
+	char why[LINK_TEXT_BYTES + 64]; /* empty: nothing went wrong yet */
 	bool told;
 	canary_done *done;
 	void *user;
@@ -56,10 +56,17 @@ static void unmap(struct canary *c)
 static void find_out_why(struct canary *c)
 {
 	const struct worker *w = c->worker;
-	char status[LOG_STATUS_BYTES];
+	char status[LOG_STATUS_BYTES], line[PAGE_LINE_BYTES] = "";
 
 	if (*c->why)
 		return;
+	if (c->page && w->kind != LINK_NATIVE)
+		page_copy_line(c->page, line);
+	if (*w->unfit || *line) {
+		snprintf(c->why, sizeof(c->why), "a worker for trial cannot serve: %s",
+			*w->unfit ? w->unfit : line);
+		return;
+	}
 	if (w->state == WORKER_EXITED && w->error)
 		snprintf(c->why, sizeof(c->why), "cannot be started: %s", strerror(w->error));
 	else if (w->state == WORKER_EXITED)

@@ -128,6 +128,11 @@ static struct child *find(const struct children *all, pid_t pid)
 	return NULL;
 }
 
+bool children_know(const struct children *all, pid_t pid)
+{
+	return find(all, pid);
+}
+
 void children_sweep(struct children *all)
 {
 	for (;;) {

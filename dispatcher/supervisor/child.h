@@ -23,6 +23,9 @@ void child_forget(struct child *c); /* no call comes any more; children_sweep re
 void child_signal(const struct child *c, int number);	    /* to the process */
 void child_signal_group(const struct child *c, int number); /* to its process group, which it leads */
 
+/* Whether pid is watched, and not reaped yet. */
+bool children_know(const struct children *all, pid_t pid);
+
 /* On SIGCHLD: reaps everything that has ended, known or not. */
 void children_sweep(struct children *all);
 

@@ -41,6 +41,11 @@ static void order_release(struct sv *sv, const struct link_record *order)
 	workers_release(sv->workers, order->service, order->slot, order->serial);
 }
 
+static void order_examine(struct sv *sv, const struct link_record *order)
+{
+	workers_examine(sv->workers, order->service, order->slot, order->serial);
+}
+
 static void order_steal(struct sv *sv, const struct link_record *order)
 {
 	thefts_steal(sv->thefts, order);
@@ -165,6 +170,7 @@ static order_fn *const orders[] = {
 	[LINK_UPGRADE] = sv_upgrade,
 	[LINK_RELOAD] = reload_order,
 	[LINK_REOPEN] = order_reopen,
+	[LINK_EXAMINE] = order_examine,
 	[LINK_RECORD] = order_record,
 };
 

@@ -8,14 +8,18 @@
 #include "dispatcher/supervisor/adaptation.h"
 #include "dispatcher/supervisor/birth.h"
 #include "dispatcher/supervisor/child.h"
+#include "dispatcher/supervisor/kin.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/spec.h"
+#include "dispatcher/supervisor/unfit.h"
 #include "dispatcher/supervisor/watch.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+
+#define DAEMON_MS 60000 /* a first process that leaves later than that has served */
 
 static const unsigned may_follow[] = {
 	[WORKER_QUEUED] = BIT(WORKER_BORN) | BIT(WORKER_EXITED),
@@ -95,6 +99,17 @@ static int say_image(struct worker *w, int fd)
 	return link_send(fd, &r, NULL, 0);
 }
 
+static int say_unfit(struct worker *w, int fd)
+{
+	struct link_record r = {.type = LINK_UNFIT,
+		.service = w->service,
+		.slot = w->slot,
+		.serial = w->serial};
+
+	memcpy(r.text, w->unfit, sizeof(r.text));
+	return link_send(fd, &r, NULL, 0);
+}
+
 static int say_worker(struct news *news, int fd)
 {
 	struct worker *w = (struct worker *)news;
@@ -118,6 +133,12 @@ static int say_worker(struct news *news, int fd)
 		if (answer)
 			return answer;
 		w->image_said = w->image_replaced;
+	}
+	if (ran && *w->unfit && !w->unfit_said) {
+		answer = say_unfit(w, fd);
+		if (answer)
+			return answer;
+		w->unfit_said = true;
 	}
 	return w->state == WORKER_EXITED ? say_exited(w, fd) : 0;
 }
@@ -209,6 +230,24 @@ static bool read_failure(struct worker *w, struct spec_failure *ret_failure)
 	return got == sizeof(*ret_failure) && ret_failure->error > 0;
 }
 
+static unsigned kill_kin(const struct worker *w)
+{
+	struct kin_of of = {.pid = w->pid, .page = w->parts.page, .log = w->parts.log};
+
+	return kin_kill(w->world->kin, &of);
+}
+
+/* Its first process has gone: so do all others. Where that one left by itself, and in peace, it was meant
+ * to: the others were to go on as a daemon, which nobody could look after. */
+static void end_kin(struct worker *w, int status)
+{
+	unsigned others = kill_kin(w);
+
+	if (others && !status && !w->stopping && !w->killed &&
+		clock_mono_ms() - w->created_ms < DAEMON_MS)
+		worker_unfit(w, "it went into the background", unfit_foreground(w->image));
+}
+
 static void on_child(void *user, int status)
 {
 	struct worker *w = user;
@@ -221,6 +260,8 @@ static void on_child(void *user, int status)
 	} else {
 		if (w->state == WORKER_BORN)
 			begins_to_run(w);
+		if (w->kind != LINK_NATIVE)
+			end_kin(w, status);
 		ended(w, status, 0);
 	}
 	world->ops->reaped(world->user, w);
@@ -328,8 +369,21 @@ void worker_signal(struct worker *w, int number)
 	}
 	if (number != SIGKILL)
 		return;
+	if (w->kind != LINK_NATIVE)
+		kill_kin(w);
 	child_signal_group(w->child, SIGKILL);
 	w->killed = true;
+}
+
+void worker_unfit(struct worker *w, const char *why, const char *remedy)
+{
+	char quoted[LOG_QUOTE_BYTES], quoted_remedy[LOG_QUOTE_BYTES];
+
+	log_event(EV_WORKER_UNFIT, "worker=%s pid=%d why=%s remedy=%s", w->log.label, w->pid,
+		log_quote(why, quoted), log_quote(remedy, quoted_remedy));
+	snprintf(w->unfit, sizeof(w->unfit), "%.120s: %.120s", why, remedy);
+	w->unfit_said = false;
+	worker_announce(w);
 }
 
 int worker_new(const struct worker_world *world, uint32_t service, uint32_t slot, uint32_t serial,

@@ -18,6 +18,7 @@
 
 struct child;
 struct children;
+struct kin;
 struct watch;
 struct worker;
 
@@ -37,6 +38,7 @@ struct worker_ops {
 struct worker_world {
 	struct uv_loop_s *loop;
 	struct children *children;
+	struct kin *kin;
 	struct outlet *outlet;
 	struct logs *logs;
 	struct rlimit nofile; /* as the supervisor was started with */
@@ -71,6 +73,8 @@ struct worker {
 	int stop_signal;     /* of an adapted one */
 	uint64_t listeners;  /* ... those it was started for: adaptation_listeners() */
 	bool stopping;	     /* ... STOP_SIGNAL was sent */
+	char unfit[LINK_TEXT_BYTES]; /* ... why it cannot serve, and the remedy; empty: nothing is known */
+	bool unfit_said;
 	char *image;	   /* what was exec'ed, from BORN on */
 	struct parts parts;
 	struct child *child; /* while there is a process */
@@ -95,6 +99,8 @@ struct worker *worker_restore(const struct worker_world *world, json_t *o, uint3
 void worker_log_to(struct worker *w, uint32_t sink); /* after worker_restore: copy what it says */
 
 void worker_signal(struct worker *w, int number); /* TERM, ABRT: the process; KILL: its group */
+/* It cannot serve as it is: one line in the log, and the acceptor shows it. */
+void worker_unfit(struct worker *w, const char *why, const char *remedy);
 /* It shall be replaced, since since_ms (monotonic); the acceptor is told, and carries it out. Of several
  * reasons an operator's counts more than memory, of several deadlines the earlier one. */
 void worker_replace(struct worker *w, enum link_stale why, uint64_t drain_ms, uint64_t since_ms);

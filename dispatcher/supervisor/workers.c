@@ -8,9 +8,11 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "dispatcher/link.h"
+#include "dispatcher/supervisor/kin.h"
 #include "dispatcher/supervisor/ledgers.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/services.h"
+#include "dispatcher/supervisor/unfit.h"
 #include "dispatcher/supervisor/watch.h"
 
 #include <errno.h>
@@ -194,6 +196,14 @@ void workers_signal(struct workers *all, uint32_t service, uint32_t slot, uint32
 		send_signal(all, w, number);
 }
 
+void workers_examine(struct workers *all, uint32_t service, uint32_t slot, uint32_t serial)
+{
+	struct worker *w = worker_of(all, service, slot, serial);
+
+	if (w && w->kind != LINK_NATIVE && worker_lives(w) && unfit_uses_uring(w->pid))
+		worker_unfit(w, "it accepts by io_uring, which no adapter reaches", unfit_uring());
+}
+
 static bool is_named(const struct worker *w, const char *name)
 {
 	return w && w->child && strcmp(w->log.label, name) == 0;
@@ -243,7 +253,7 @@ void workers_announce(struct workers *all)
 
 			if (!w)
 				continue;
-			w->started_said = w->stale_said = w->image_said = false;
+			w->started_said = w->stale_said = w->image_said = w->unfit_said = false;
 			if (w->state == WORKER_QUEUED)
 				cancel(all, g, s);
 			else if (w->state != WORKER_BORN)
@@ -460,7 +470,10 @@ int workers_new(const struct workers_world *world, struct workers **ret_workers)
 		.user = all};
 	all->tokens = SPAWN_BURST * 1000u;
 	all->tokens_ms = clock_mono_ms();
-	bad = make_gangs(all, services_count(world->services));
+	bad = kin_new(world->loop, world->children, &all->kin);
+	all->worker_world.kin = all->kin;
+	if (!bad)
+		bad = make_gangs(all, services_count(world->services));
 	if (!bad)
 		bad = timer_new(world->loop, start_queued, all, &all->later);
 	if (bad)
@@ -477,6 +490,7 @@ struct workers *workers_free(struct workers *all)
 	workers_discard(all);
 	for (uint32_t i = 0; i < all->gang_count; i++)
 		gang_free(all->gangs[i]);
+	kin_free(all->kin);
 	timer_free(all->later);
 	free(all->gangs);
 	free(all);

@@ -41,6 +41,9 @@ void workers_run(struct workers *all, uint32_t service, uint32_t slot);
 void workers_signal(struct workers *all, uint32_t service, uint32_t slot, uint32_t serial, int number);
 void workers_release(struct workers *all, uint32_t service, uint32_t slot, uint32_t serial);
 
+/* It reads nothing of what it is offered: looks why. */
+void workers_examine(struct workers *all, uint32_t service, uint32_t slot, uint32_t serial);
+
 /* To the worker of this name (smtp/7), if it still has a process. */
 void workers_signal_named(struct workers *all, const char *name, int number);
 

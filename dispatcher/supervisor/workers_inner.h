@@ -27,6 +27,7 @@ struct workers {
 	uint32_t tokens; /* thousandths of a spawn */
 	uint64_t tokens_ms;
 	struct timer *later;
+	struct kin *kin;
 };
 
 #endif

@@ -1,0 +1,308 @@
+/* The report of whoever has the connection comes first: what the kernel says is kept for a moment, and then
+ * frees only what is still open. What was lost (the kernel's queue overflows under a burst), or ended
+ * while no acceptor listened, is found by asking for all sockets there are. */
+#include "dispatcher/acceptor/ends.h"
+#include "common/base.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "dispatcher/acceptor/pump.h"
+#include "dispatcher/acceptor/sockdiag.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define WAIT_MS 100	    /* for a report */
+#define THEFT_MS 10	    /* books are closed meanwhile */
+#define ASK_EVERY_MS 1000
+#define MOST_AT_ONCE 256    /* then others have their turn */
+#define WAITING 16384
+
+/* The kernel says that it has ended. */
+struct end {
+	uint32_t service, conn, used;
+	uint64_t due_ms;
+};
+
+struct ends {
+	struct sockdiag_ports ports;
+	int heard_fd, asked_fd;
+	struct service *services;
+	uint32_t service_count;
+	uv_poll_t heard;
+	uv_timer_t timer;
+	struct end waiting[WAITING]; /* a ring, the earliest first */
+	uint32_t first, count;
+	uint64_t asked_ms;
+	bool doubts; /* ask again */
+	uint8_t *seen; /* while asking: of the service that is asked about, by connection slot */
+	const struct service *about;
+	const struct slot *of;
+	uint64_t unread;
+};
+
+/* --- what is still open a moment later --- */
+
+static void set_timer(struct ends *e);
+
+static void keep(struct ends *e, const struct service *svc, uint32_t conn, uint64_t now_ms)
+{
+	struct end *end = &e->waiting[(e->first + e->count) % WAITING];
+
+	if (e->count == WAITING) {
+		e->doubts = true;
+		return;
+	}
+	*end = (struct end){svc->index, conn, svc->conns.table[conn].used, now_ms + WAIT_MS};
+	e->count++;
+}
+
+/* The worker that has it and could report it, but does not; NULL: it is settled, or will be. */
+static struct slot *holder_of(struct service *svc, const struct end *end, uint64_t now_ms)
+{
+	const struct ledger_conn *c = &svc->conns.table[end->conn];
+
+	for (int refreshed = 0;; refreshed++) {
+		struct slot *s = c->worker < svc->slot_count ? &svc->slots[c->worker] : NULL;
+
+		if (c->phase == LEDGER_FREE || c->used != end->used || !s || !s->serial || s->exited ||
+			s->releasing || !s->kind.is_adapted)
+			return NULL;
+		if (refreshed)
+			return s;
+		service_refresh(svc, s, now_ms);
+	}
+}
+
+static void settle(struct service *svc, const struct end *end, uint64_t now_ms)
+{
+	struct slot *s = svc->pool ? holder_of(svc, end, now_ms) : NULL;
+
+	if (!s)
+		return;
+	log_debug(LOG_CHANNEL, "worker=%s/%u connection=%u ended, as the kernel says", svc->name, s->serial,
+		end->conn);
+	svc->freed++;
+	if (slot_freed(s, &svc->conns, end->conn))
+		pool_taken(svc->pool, s->index, 1, now_ms);
+	pool_done(svc->pool, s->index, 1, now_ms);
+	service_note(s);
+}
+
+/* Whose books cannot be written now waits, and all others with it: it takes milliseconds. */
+static bool is_closed(const struct service *svc)
+{
+	return svc->theft.victim || !svc->active;
+}
+
+static void settle_due(struct ends *e, uint64_t now_ms)
+{
+	uint32_t last = UINT32_MAX;
+
+	while (e->count && e->waiting[e->first].due_ms <= now_ms) {
+		struct end end = e->waiting[e->first];
+		struct service *svc = &e->services[end.service];
+
+		if (is_closed(svc))
+			break;
+		e->first = (e->first + 1) % WAITING;
+		e->count--;
+		settle(svc, &end, now_ms);
+		if (last != end.service && last != UINT32_MAX)
+			pump_run(&e->services[last], now_ms);
+		last = end.service;
+	}
+	if (last == UINT32_MAX)
+		return;
+	pump_run(&e->services[last], now_ms);
+	e->services[last].ops->changed(&e->services[last]);
+}
+
+/* --- asking --- */
+
+static void mark_seen(void *user, const struct sockdiag_socket *one)
+{
+	struct ends *e = user;
+	uint32_t conn = cookies_find(&e->about->cookies, &e->about->conns, one->cookie);
+
+	if (conn != CONNS_NONE && one->is_open)
+		e->seen[conn] = 1;
+}
+
+/* Nothing can be accepted or given while this runs, so what is open and unseen has ended. */
+static int ask_about(struct ends *e, const struct service *svc, uint64_t now_ms)
+{
+	OWNS_MEM uint8_t *seen = calloc(svc->conns.count + 1, 1);
+	int bad;
+
+	if (!seen)
+		return -ENOMEM;
+	e->about = svc;
+	e->seen = seen;
+	bad = sockdiag_each(e->asked_fd, &e->ports, mark_seen, e);
+	e->seen = NULL;
+	for (uint32_t i = 0; !bad && i < svc->conns.count; i++) {
+		const struct ledger_conn *c = &svc->conns.table[i];
+
+		if (c->phase != LEDGER_FREE && c->cookie && c->worker != CONNS_NONE && !seen[i])
+			keep(e, svc, i, now_ms);
+	}
+	return bad;
+}
+
+static void ask(struct ends *e, uint64_t now_ms)
+{
+	int bad = 0;
+
+	e->doubts = false;
+	e->asked_ms = now_ms;
+	for (uint32_t i = 0; !bad && i < e->service_count; i++)
+		if (e->services[i].cookies.heads && e->services[i].conns.open)
+			bad = ask_about(e, &e->services[i], now_ms);
+	if (bad)
+		log_event(EV_INTERNAL, "where=sock_diag why=%s", strerrorname_np(-bad));
+}
+
+static void add_unread(void *user, const struct sockdiag_socket *one)
+{
+	struct ends *e = user;
+	uint32_t conn = cookies_find(&e->about->cookies, &e->about->conns, one->cookie);
+
+	if (conns_of(&e->about->conns, conn, e->of->index))
+		e->unread += one->unread_bytes;
+}
+
+uint64_t ends_unread(struct ends *e, const struct service *svc, const struct slot *s)
+{
+	if (!e || !svc->cookies.heads)
+		return 0;
+	e->about = svc;
+	e->of = s;
+	e->unread = 0;
+	return sockdiag_each(e->asked_fd, &e->ports, add_unread, e) ? 0 : e->unread;
+}
+
+/* --- time --- */
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct ends *e = timer->data;
+	uint64_t now_ms = clock_mono_ms();
+
+	if (e->doubts && now_ms >= e->asked_ms + ASK_EVERY_MS)
+		ask(e, now_ms);
+	settle_due(e, now_ms);
+	set_timer(e);
+}
+
+static void set_timer(struct ends *e)
+{
+	uint64_t now_ms = clock_mono_ms(), due_ms = CLOCK_NEVER;
+
+	if (e->count)
+		due_ms = MAX(e->waiting[e->first].due_ms, now_ms + THEFT_MS);
+	if (e->doubts)
+		due_ms = MIN(due_ms, MAX(e->asked_ms + ASK_EVERY_MS, now_ms + THEFT_MS));
+	if (due_ms == CLOCK_NEVER)
+		return;
+	uv_update_time(e->timer.loop);
+	uv_timer_start(&e->timer, on_timer, due_ms - now_ms, 0);
+}
+
+void ends_doubt(struct ends *e)
+{
+	if (!e || e->doubts)
+		return;
+	e->doubts = true;
+	set_timer(e);
+}
+
+/* --- hearing --- */
+
+static void ended(struct ends *e, uint64_t cookie, uint64_t now_ms)
+{
+	for (uint32_t i = 0; i < e->service_count; i++) {
+		const struct service *svc = &e->services[i];
+		uint32_t conn = CONNS_NONE;
+
+		if (svc->cookies.heads)
+			conn = cookies_find(&svc->cookies, &svc->conns, cookie);
+		if (conn == CONNS_NONE)
+			continue;
+		keep(e, svc, conn, now_ms);
+		return;
+	}
+}
+
+static void on_heard(uv_poll_t *poll, int status, int events)
+{
+	struct ends *e = poll->data;
+	uint64_t cookie, now_ms = clock_mono_ms();
+
+	for (unsigned n = 0; n < MOST_AT_ONCE; n++) {
+		int answer = sockdiag_next_end(e->heard_fd, &cookie);
+
+		if (answer == 1)
+			ended(e, cookie, now_ms);
+		else if (answer < 0)
+			e->doubts = true;
+		else
+			break;
+	}
+	if (!uv_is_active((uv_handle_t *)&e->timer))
+		set_timer(e);
+}
+
+/* --- life --- */
+
+static void add_ports(struct ends *e, const struct settings *s, const struct service_settings *svc)
+{
+	const struct settings_listener *l = settings_listeners(s, svc);
+
+	for (uint32_t i = 0; i < svc->listeners.count; i++)
+		if (l[i].addr.family != AF_UNIX)
+			sockdiag_add_port(&e->ports, l[i].addr.port);
+}
+
+static int open_both(struct ends *e)
+{
+	e->asked_fd = sockdiag_open();
+	if (e->asked_fd < 0)
+		return e->asked_fd;
+	e->heard_fd = sockdiag_open_ends(&e->ports);
+	return MIN(e->heard_fd, 0);
+}
+
+struct ends *ends_open(const struct settings *settings)
+{
+	struct ends *e = calloc(1, sizeof(*e));
+	int bad = e ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; e && i < settings->services.count; i++) {
+		const struct service_settings *svc = settings_service(settings, i);
+
+		if (svc->adapter == ADAPTER_SERVER)
+			add_ports(e, settings, svc);
+	}
+	if (e && e->ports.count)
+		bad = open_both(e);
+	if (!bad && e->ports.count)
+		return e;
+	if (bad)
+		log_event(EV_INTERNAL, "where=sock_diag why=%s", strerrorname_np(-bad));
+	free(e);
+	return NULL;
+}
+
+void ends_start(struct ends *e, uv_loop_t *loop, struct service *services, uint32_t count)
+{
+	if (!e)
+		return;
+	e->services = services;
+	e->service_count = count;
+	e->heard.data = e->timer.data = e;
+	uv_timer_init(loop, &e->timer);
+	if (uv_poll_init(loop, &e->heard, e->heard_fd) == 0)
+		uv_poll_start(&e->heard, UV_READABLE, on_heard);
+	e->doubts = true; /* what ended before */
+	set_timer(e);
+}
