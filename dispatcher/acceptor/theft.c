@@ -11,6 +11,7 @@
 #include "dispatcher/acceptor/adapted.h"
 #include "dispatcher/acceptor/crew.h"
 #include "dispatcher/acceptor/rescue.h"
+#include "dispatcher/acceptor/unfit.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -179,6 +180,8 @@ static void ask_victim(struct service *svc, struct slot *victim, bool silent, ui
 	if (victim->kind.is_adapted) {
 		service_refresh(svc, victim, now_ms);
 		adapted_robbed(svc, victim, silent, now_ms);
+		if (!silent)
+			unfit_to_read(svc, victim, now_ms);
 		return;
 	}
 	service_ask(svc, victim);

@@ -63,12 +63,12 @@ static bool is_stranded(const struct service *svc, const struct pool_worker *w, 
 		now_ms - w->unread_since_ms >= svc->set->handoff_ms;
 }
 
-static void look_at(struct service *svc, struct slot *s, uint64_t now_ms)
+void unfit_to_read(struct service *svc, struct slot *s, uint64_t now_ms)
 {
 	bool never_read = !s->book->taken;
 	bool one_at_a_time = s->outside.most_served == 1 && slot_served(s) && svc->set->max_conns > 1;
 
-	if ((!never_read && !one_at_a_time) || !is_alive(s))
+	if (s->outside.unfit || (!never_read && !one_at_a_time) || !is_alive(s))
 		return;
 	s->outside.unfit = true;
 	if (never_read)
@@ -88,8 +88,8 @@ void unfit_look(struct service *svc, uint64_t now_ms)
 	for (uint32_t i = 0; i < svc->slot_count; i++) {
 		struct slot *s = &svc->slots[i];
 
-		if (s->serial && s->kind.is_adapted && !s->exited && !s->outside.unfit &&
+		if (s->serial && s->kind.is_adapted && !s->exited &&
 			is_stranded(svc, service_pool_worker(s), now_ms))
-			look_at(svc, s, now_ms);
+			unfit_to_read(svc, s, now_ms);
 	}
 }

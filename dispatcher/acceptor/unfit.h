@@ -11,7 +11,10 @@ void unfit_told(struct service *svc, const struct link_record *r);
 /* It did not become ready in time, or ended before it was. */
 void unfit_not_ready(struct service *svc, struct slot *s);
 
-/* Offers stay unread with those that live: looks why. */
+/* It left offers unread for too long, and may live: looks why. */
+void unfit_to_read(struct service *svc, struct slot *s, uint64_t now_ms);
+
+/* Looks at all whose offers nobody can take away. */
 void unfit_look(struct service *svc, uint64_t now_ms);
 
 #endif

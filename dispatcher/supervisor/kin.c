@@ -36,6 +36,8 @@ struct kin {
 	const struct children *children;
 	struct timer *timer;
 	struct hunt *hunts;
+	void (*quiet)(void *user);
+	void *user;
 };
 
 /* --- who is --- */
@@ -177,6 +179,13 @@ static void on_timer(void *user)
 	}
 	if (kin->hunts)
 		timer_in(kin->timer, AGAIN_MS);
+	else
+		kin->quiet(kin->user);
+}
+
+bool kin_under_way(const struct kin *kin)
+{
+	return kin->hunts;
 }
 
 static void go_on_later(struct kin *kin, const struct hunt *h)
@@ -205,7 +214,8 @@ unsigned kin_kill(struct kin *kin, const struct kin_of *of)
 	return count;
 }
 
-int kin_new(struct uv_loop_s *loop, const struct children *children, struct kin **ret_kin)
+int kin_new(struct uv_loop_s *loop, const struct children *children, void (*quiet)(void *user), void *user,
+	struct kin **ret_kin)
 {
 	struct kin *kin = calloc(1, sizeof(*kin));
 	int bad = kin ? timer_new(loop, on_timer, kin, &kin->timer) : -ENOMEM;
@@ -215,6 +225,8 @@ int kin_new(struct uv_loop_s *loop, const struct children *children, struct kin 
 		return bad;
 	}
 	kin->children = children;
+	kin->quiet = quiet;
+	kin->user = user;
 	*ret_kin = kin;
 	return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef SUPERVISOR_KIN_H
 #define SUPERVISOR_KIN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct children;
@@ -16,10 +17,15 @@ struct kin_of {
 	int log;   /* the reading end of its log pipe, which they may write to */
 };
 
-int kin_new(struct uv_loop_s *loop, const struct children *children, struct kin **ret_kin);
+/* quiet: nobody is looked for any more. */
+int kin_new(struct uv_loop_s *loop, const struct children *children, void (*quiet)(void *user), void *user,
+	struct kin **ret_kin);
 struct kin *kin_free(struct kin *kin); /* NULL is fine; returns NULL */
 
 /* Kills them, and goes on looking for more until none is left. Returns how many there were. */
 unsigned kin_kill(struct kin *kin, const struct kin_of *of);
+
+/* Somebody is still being looked for. */
+bool kin_under_way(const struct kin *kin);
 
 #endif

@@ -70,7 +70,7 @@ void sv_look(struct sv *sv)
 		if (is_finished(sv, i))
 			services_closed(sv->services, i);
 	sv_try_starts(sv);
-	if (sv->phase != SV_RUNS && services_all_closed(sv->services))
+	if (sv->phase != SV_RUNS && services_all_closed(sv->services) && !workers_have_kin(sv->workers))
 		end(sv);
 	else if (sv->phase == SV_KILLS && !workers_live_total(sv->workers))
 		timer_in(sv->limit, TELL_MS);

@@ -231,7 +231,7 @@ static void on_unusable(void *user, uint32_t service, int error, const char *why
 	services_failed(sv->services, service, why);
 }
 
-static void on_exited(void *user, uint32_t service)
+static void on_exited(void *user)
 {
 	sv_look(user);
 }

@@ -69,7 +69,15 @@ static void on_reaped(void *user, struct worker *w)
 {
 	struct workers *all = user;
 
-	all->world.ops->exited(all->world.user, w->service);
+	all->world.ops->exited(all->world.user);
+}
+
+/* Whoever waits for the last to have gone, waits for its kin, too. */
+static void on_quiet(void *user)
+{
+	struct workers *all = user;
+
+	all->world.ops->exited(all->world.user);
 }
 
 static const struct worker_ops worker_ops = {
@@ -470,7 +478,7 @@ int workers_new(const struct workers_world *world, struct workers **ret_workers)
 		.user = all};
 	all->tokens = SPAWN_BURST * 1000u;
 	all->tokens_ms = clock_mono_ms();
-	bad = kin_new(world->loop, world->children, &all->kin);
+	bad = kin_new(world->loop, world->children, on_quiet, all, &all->kin);
 	all->worker_world.kin = all->kin;
 	if (!bad)
 		bad = make_gangs(all, services_count(world->services));
@@ -519,4 +527,9 @@ const struct parts *workers_parts(const struct workers *all, uint32_t service, u
 	const struct worker *w = workers_at(all, service, slot);
 
 	return w && w->parts.channel >= 0 ? &w->parts : NULL;
+}
+
+bool workers_have_kin(const struct workers *all)
+{
+	return kin_under_way(all->kin);
 }

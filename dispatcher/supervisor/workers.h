@@ -16,7 +16,7 @@ struct workers;
 struct workers_ops {
 	/* a worker of service could not be exec'ed (positive errno) and no other of it runs */
 	void (*unusable)(void *user, uint32_t service, int error, const char *why);
-	void (*exited)(void *user, uint32_t service);
+	void (*exited)(void *user); /* a worker has, or the last kin of one */
 };
 
 struct workers_world {
@@ -50,6 +50,7 @@ void workers_signal_named(struct workers *all, const char *name, int number);
 void workers_kill_all(struct workers *all);
 uint32_t workers_live(const struct workers *all, uint32_t service);
 uint32_t workers_live_total(const struct workers *all);
+bool workers_have_kin(const struct workers *all); /* processes that ended workers left are being killed */
 
 /* Who is in a slot; NULL: nobody, or there is no such slot. */
 struct worker *workers_at(const struct workers *all, uint32_t service, uint32_t slot);
