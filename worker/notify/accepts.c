@@ -49,6 +49,7 @@ static int deliver(struct notify *n, const struct spot *spot, const struct calle
 		return bad < 0 ? bad : NOTHING;
 	if (o.is_new)
 		report_taken(&n->report, 1);
+	o.is_new = false;
 	bad = give(spot, c, &o);
 	if (!bad) {
 		close(o.fd);
@@ -114,10 +115,11 @@ void accepts_ended(struct notify *n)
 }
 
 /* What is next in the channel may be for somebody else, or for nobody who was told. */
-static void settle(struct notify *n, struct spot *spot, int theirs)
+static void settle(struct notify *n, struct spot *spot, int theirs, int64_t result)
 {
+	bool was_empty = result == NOTHING && !inlet_may_have(&n->inlet);
 	uint32_t listener;
-	int answer = inlet_first(&n->inlet, &listener);
+	int answer = was_empty ? INLET_EMPTY : inlet_first(&n->inlet, &listener);
 	bool is_its = !answer && listener < 64 && spot->mask >> listener & 1;
 
 	if (spot->rung && !is_its)
@@ -148,7 +150,7 @@ static void accept_at(struct notify *n, struct spot *spot, const struct caller *
 
 	if (!result)
 		result = deliver(n, spot, c);
-	settle(n, spot, theirs);
+	settle(n, spot, theirs, result);
 	if (result == NOTHING)
 		result = wait_or_fail(n, spot, c, theirs);
 	if (result < 0)

@@ -16,19 +16,24 @@
 
 #define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD of Linux 6.9 */
 
-void caller_init(struct caller *c, int listener, const struct seccomp_notif *call)
+void callers_init(struct callers *all, int listener)
 {
-	*c = (struct caller){.listener = listener,
-		.id = call->id,
-		.thread = (pid_t)call->pid,
-		.number = call->data.nr};
+	*all = (struct callers){.listener = listener};
+	for (unsigned i = 0; i < CALLER_KNOWN; i++)
+		all->known[i].pidfd = -1;
+}
+
+void caller_init(struct caller *c, struct callers *all, const struct seccomp_notif *call)
+{
+	*c = (struct caller){
+		.all = all, .id = call->id, .thread = (pid_t)call->pid, .number = call->data.nr};
 	for (unsigned i = 0; i < ARRAY_LEN(c->args); i++)
 		c->args[i] = call->data.args[i];
 }
 
 bool caller_waits(const struct caller *c)
 {
-	return seccomp_notify_id_valid(c->listener, c->id) == 0;
+	return seccomp_notify_id_valid(c->all->listener, c->id) == 0;
 }
 
 static int open_pidfd(pid_t id, unsigned flags)
@@ -53,21 +58,43 @@ static pid_t process_of(pid_t thread)
 	return process;
 }
 
-static int open_thread(const struct caller *c)
+/* Opened while the call waits, so it is this thread and no other. */
+static int remember(const struct caller *c)
 {
-	int fd = open_pidfd(c->thread, PIDFD_OF_THREAD);
+	unsigned at = (unsigned)c->thread % CALLER_KNOWN;
+	int pidfd = open_pidfd(c->thread, PIDFD_OF_THREAD);
 
-	if (fd == -EINVAL)
-		fd = open_pidfd(process_of(c->thread), 0);
-	if (fd >= 0 && !caller_waits(c))
-		base_close(&fd);
-	return fd < 0 ? -1 : fd;
+	if (pidfd >= 0 && !caller_waits(c))
+		base_close(&pidfd);
+	base_close(&c->all->known[at].pidfd);
+	c->all->known[at].pidfd = pidfd < 0 ? -1 : pidfd;
+	c->all->known[at].thread = c->thread;
+	return pidfd;
+}
+
+/* A pidfd of the process says nothing of the thread, and is not remembered. */
+static int dup_by_process(const struct caller *c, int fd)
+{
+	OWNS_FD int pidfd = open_pidfd(process_of(c->thread), 0);
+
+	if (pidfd < 0)
+		pidfd = -1;
+	return pidfd >= 0 && caller_waits(c) ? (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0) : -1;
 }
 
 int caller_dup(const struct caller *c, int fd)
 {
-	OWNS_FD int pidfd = open_thread(c);
+	unsigned at = (unsigned)c->thread % CALLER_KNOWN;
+	int pidfd = c->all->known[at].pidfd, ours = -1;
 
+	if (pidfd >= 0 && c->all->known[at].thread == c->thread) {
+		ours = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+		if (ours >= 0 || errno != ESRCH)
+			return ours;
+	}
+	pidfd = remember(c);
+	if (pidfd == -EINVAL)
+		return dup_by_process(c, fd);
 	return pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 }
 
@@ -115,7 +142,7 @@ static int add(const struct caller *c, uint32_t flags, int fd, int ours, bool cl
 	int r;
 
 	do
-		r = ioctl(c->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+		r = ioctl(c->all->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : 0;
 }
@@ -137,7 +164,7 @@ static void respond(const struct caller *c, int64_t value, uint32_t flags)
 		.error = value < 0 ? (int32_t)value : 0,
 		.flags = flags};
 
-	seccomp_notify_respond(c->listener, &answer); /* fails when the call is gone */
+	seccomp_notify_respond(c->all->listener, &answer); /* fails when the call is gone */
 }
 
 void caller_answer(const struct caller *c, int64_t value)

@@ -13,15 +13,27 @@
 
 struct seccomp_notif;
 
+/* Threads that called before, by pidfds: as long as one lives, so does its number. */
+#define CALLER_KNOWN 64
+
+struct callers {
+	int listener; /* of seccomp */
+	struct {
+		pid_t thread;
+		int pidfd;
+	} known[CALLER_KNOWN];
+};
+
 struct caller {
-	int listener; /* of seccomp; borrowed */
-	uint64_t id;  /* of the call */
+	struct callers *all;
+	uint64_t id; /* of the call */
 	pid_t thread;
 	int number; /* of the system call */
 	uint64_t args[6];
 };
 
-void caller_init(struct caller *c, int listener, const struct seccomp_notif *call);
+void callers_init(struct callers *all, int listener);
+void caller_init(struct caller *c, struct callers *all, const struct seccomp_notif *call);
 
 /* Whether the thread still waits for this answer. */
 bool caller_waits(const struct caller *c);

@@ -31,13 +31,15 @@ static int discard(struct inlet *in)
 	return answer == -EMSGSIZE ? 0 : answer;
 }
 
-static int look(struct inlet *in, struct msg_conn *ret_conn)
+/* Looks once; what was seen stays so until it is taken, by us or by a thief. */
+static int look(struct inlet *in)
 {
 	uint8_t buf[MSG_OFFER_BYTES];
+	struct msg_conn conn;
 	unsigned count;
 	ssize_t got;
 
-	for (;;) {
+	while (!in->has_seen) {
 		got = recv(in->channel, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
 		if (got < 0 && (errno == EINTR || errno == ECONNRESET))
 			continue;
@@ -46,27 +48,30 @@ static int look(struct inlet *in, struct msg_conn *ret_conn)
 		in->ended = !got;
 		if (!got)
 			return INLET_ENDED;
-		if (!msg_read_offer(buf, (size_t)got, ret_conn, 1, &count))
-			return 0;
-		if (discard(in) < 0)
+		in->has_seen = !msg_read_offer(buf, (size_t)got, &conn, 1, &count);
+		in->seen = conn.listener;
+		if (!in->has_seen && discard(in) < 0)
 			return -EBADMSG;
 	}
+	return 0;
+}
+
+bool inlet_may_have(const struct inlet *in)
+{
+	return in->kept || in->has_seen;
 }
 
 int inlet_first(struct inlet *in, uint32_t *ret_listener)
 {
-	struct msg_conn conn;
 	int answer;
 
 	if (in->kept) {
 		*ret_listener = in->kept->offer.conn.listener;
 		return 0;
 	}
-	if (in->ended)
-		return INLET_ENDED;
-	answer = look(in, &conn);
+	answer = in->ended ? INLET_ENDED : look(in);
 	if (!answer)
-		*ret_listener = conn.listener;
+		*ret_listener = in->seen;
 	return answer;
 }
 
@@ -85,7 +90,7 @@ static bool take_kept(struct inlet *in, uint64_t listeners, struct offer *ret_of
 	return false;
 }
 
-static int receive(struct inlet *in, struct offer *ret_offer)
+static int receive(struct inlet *in, uint64_t listeners, struct offer *ret_offer)
 {
 	uint8_t buf[MSG_OFFER_BYTES];
 	struct offer offer = {.fd = -1, .is_new = true};
@@ -93,31 +98,34 @@ static int receive(struct inlet *in, struct offer *ret_offer)
 	size_t len;
 	int answer = chan_recv(in->channel, buf, sizeof(buf), &len, &offer.fd, 1, &sockets);
 
+	in->has_seen = false;
 	if (answer == CHAN_EMPTY)
-		return INLET_EMPTY; /* stolen back in between */
+		return INLET_EMPTY;
 	if (answer)
 		return answer < 0 ? answer : INLET_ENDED;
-	if (sockets == 1 && !msg_read_offer(buf, len, &offer.conn, 1, &conns)) {
-		*ret_offer = offer;
-		return 0;
+	if (sockets != 1 || msg_read_offer(buf, len, &offer.conn, 1, &conns)) {
+		base_close(&offer.fd);
+		return INLET_EMPTY;
 	}
-	base_close(&offer.fd);
-	return INLET_EMPTY;
+	if (!is_for(&offer.conn, listeners)) { /* the one that was seen has been stolen back */
+		inlet_keep_consume(in, &offer);
+		return INLET_OTHER;
+	}
+	*ret_offer = offer;
+	return 0;
 }
 
 int inlet_take(struct inlet *in, uint64_t listeners, struct offer *ret_offer)
 {
-	struct msg_conn conn;
 	int answer;
 
 	if (take_kept(in, listeners, ret_offer))
 		return 0;
-	if (in->ended)
-		return INLET_ENDED;
-	answer = look(in, &conn);
+	answer = in->ended ? INLET_ENDED : look(in);
 	if (answer)
 		return answer;
-	return is_for(&conn, listeners) ? receive(in, ret_offer) : INLET_EMPTY;
+	return in->seen < 64 && listeners >> in->seen & 1 ? receive(in, listeners, ret_offer)
+							  : INLET_OTHER;
 }
 
 int inlet_keep_consume(struct inlet *in, const struct offer *offer)
@@ -129,7 +137,6 @@ int inlet_keep_consume(struct inlet *in, const struct offer *offer)
 		return -ENOMEM;
 	}
 	*kept = (struct kept){.offer = *offer};
-	kept->offer.is_new = false;
 	while (*at)
 		at = &(*at)->next;
 	*at = kept;

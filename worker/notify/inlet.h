@@ -8,14 +8,15 @@
 #include <stdint.h>
 
 enum inlet_answer {
-	INLET_EMPTY = 1, /* nothing, or nothing for these listeners */
-	INLET_ENDED,     /* and nothing will come */
+	INLET_EMPTY = 1,
+	INLET_OTHER, /* nothing for these listeners */
+	INLET_ENDED, /* nothing, and nothing will come */
 };
 
 struct offer {
 	struct msg_conn conn;
 	int fd;      /* owned */
-	bool is_new; /* read from the channel just now */
+	bool is_new; /* not reported yet */
 };
 
 struct kept;
@@ -23,8 +24,14 @@ struct kept;
 struct inlet {
 	int channel;
 	bool ended;
+	bool has_seen; /* the first in the channel is for listener `seen`, unless it was stolen back
+			*/
+	uint32_t seen;
 	struct kept *kept; /* oldest first */
 };
+
+/* False: inlet_first() would find nothing, if it were as at the last look. */
+bool inlet_may_have(const struct inlet *in);
 
 /* The listener of the first offer. 0, INLET_EMPTY, INLET_ENDED or -errno. */
 int inlet_first(struct inlet *in, uint32_t *ret_listener);

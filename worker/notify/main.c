@@ -123,19 +123,21 @@ static void move_up(int *fd)
 static int start(struct running *r, char **argv, const char **ret_what)
 {
 	uint64_t flags = SYNC_WAKE_UP;
-	int bad = start_program(argv, &r->inherited, &r->program, &r->n.listener, ret_what);
+	int listener = -1;
+	int bad = start_program(argv, &r->inherited, &r->program, &listener, ret_what);
 
 	if (bad)
 		return bad;
 	*ret_what = "setup";
-	move_up(&r->n.listener);
-	ioctl(r->n.listener, SET_FLAGS, &flags);
+	move_up(&listener);
+	callers_init(&r->n.callers, listener);
+	ioctl(listener, SET_FLAGS, &flags);
 	r->program_fd = pidfd_open(r->program, 0);
 	if (r->program_fd < 0)
 		return -errno;
 	bad = seccomp_notify_alloc(&r->call, &r->unused);
 	if (!bad)
-		bad = watch(r, r->n.listener, EPOLLIN);
+		bad = watch(r, listener, EPOLLIN);
 	if (!bad)
 		bad = watch(r, r->program_fd, EPOLLIN);
 	if (!bad)
@@ -152,9 +154,9 @@ static void on_call(struct running *r)
 	struct caller c;
 
 	memset(r->call, 0, sizeof(*r->call)); /* as the kernel insists */
-	if (seccomp_notify_receive(r->n.listener, r->call))
+	if (seccomp_notify_receive(r->n.callers.listener, r->call))
 		return; /* the caller was killed meanwhile */
-	caller_init(&c, r->n.listener, r->call);
+	caller_init(&c, &r->n.callers, r->call);
 	answer_call(&r->n, &c);
 }
 
@@ -182,7 +184,7 @@ static void on_event(struct running *r, const struct epoll_event *event)
 {
 	int fd = event->data.fd;
 
-	if (fd == r->n.listener) {
+	if (fd == r->n.callers.listener) {
 		if (event->events & EPOLLIN)
 			on_call(r);
 		else
@@ -251,7 +253,7 @@ static int end_as(int status)
 
 int main(int argc, char **argv)
 {
-	struct running r = {.n = {.listener = -1}, .program_fd = -1};
+	struct running r = {.program_fd = -1};
 	const char *what = "not started by the dispatcher";
 	int bad = argc < 1 ? -EINVAL : attach(&r);
 

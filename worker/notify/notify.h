@@ -16,7 +16,7 @@ struct notify {
 	struct inlet inlet;
 	struct spots spots;
 	struct waiters waiters;
-	int listener; /* of seccomp */
+	struct callers callers;
 	int epoll;
 	bool is_ready;
 	bool told_stray; /* the line of the page names a listener that is no PORT */

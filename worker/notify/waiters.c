@@ -1,35 +1,42 @@
-/* An interrupted call leaves its entry behind until its thread calls again or an offer comes; what
- * dead threads leave is looked through when one is added. */
+/* An interrupted call leaves its entry behind until its thread calls again or an offer comes. What
+ * dead threads leave is swept when there are twice as many entries as the last sweep left. */
 #include "worker/notify/waiters.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-void waiters_remove(struct waiters *w, struct waiter *waiter)
+#define SWEEP_LEAST 64
+
+static void drop(struct waiters *w, struct waiter **at)
 {
-	for (struct waiter **at = &w->first; *at; at = &(*at)->next) {
-		if (*at != waiter)
-			continue;
-		*at = waiter->next;
-		break;
-	}
+	struct waiter *waiter = *at;
+
+	*at = waiter->next;
+	w->count--;
 	free(waiter);
 }
 
-/* Returns where the list ends. */
-static struct waiter **drop_left(struct waiters *w, const struct caller *caller)
+void waiters_remove(struct waiters *w, struct waiter *waiter)
+{
+	for (struct waiter **at = &w->first; *at; at = &(*at)->next)
+		if (*at == waiter) {
+			drop(w, at);
+			return;
+		}
+}
+
+/* Drops this thread's, and with sweeps all that wait no more. Returns where the list ends. */
+static struct waiter **drop_left(struct waiters *w, const struct caller *caller, bool sweeps)
 {
 	struct waiter **at = &w->first;
 
 	while (*at) {
-		struct waiter *waiter = *at;
+		const struct caller *old = &(*at)->caller;
 
-		if (waiter->caller.thread != caller->thread && caller_waits(&waiter->caller)) {
-			at = &waiter->next;
-			continue;
-		}
-		*at = waiter->next;
-		free(waiter);
+		if (old->thread == caller->thread || (sweeps && !caller_waits(old)))
+			drop(w, at);
+		else
+			at = &(*at)->next;
 	}
 	return at;
 }
@@ -37,11 +44,15 @@ static struct waiter **drop_left(struct waiters *w, const struct caller *caller)
 int waiters_add(struct waiters *w, const struct caller *caller, uint64_t spot)
 {
 	struct waiter *waiter = malloc(sizeof(*waiter));
+	bool sweeps = w->count >= SWEEP_LEAST && w->count >= w->sweep_at;
 
 	if (!waiter)
 		return -ENOMEM;
 	*waiter = (struct waiter){.caller = *caller, .spot = spot};
-	*drop_left(w, caller) = waiter;
+	*drop_left(w, caller, sweeps) = waiter;
+	w->count++;
+	if (sweeps)
+		w->sweep_at = 2 * w->count;
 	return 0;
 }
 
@@ -50,20 +61,17 @@ void waiters_answer(struct waiters *w, uint64_t spot, int64_t value)
 	struct waiter **at = &w->first;
 
 	while (*at) {
-		struct waiter *waiter = *at;
-
-		if (waiter->spot != spot) {
-			at = &waiter->next;
+		if ((*at)->spot != spot) {
+			at = &(*at)->next;
 			continue;
 		}
-		*at = waiter->next;
-		caller_answer(&waiter->caller, value);
-		free(waiter);
+		caller_answer(&(*at)->caller, value);
+		drop(w, at);
 	}
 }
 
 void waiters_deinit(struct waiters *w)
 {
 	while (w->first)
-		waiters_remove(w, w->first);
+		drop(w, &w->first);
 }

@@ -12,6 +12,7 @@ struct waiter {
 
 struct waiters {
 	struct waiter *first;
+	unsigned count, sweep_at; /* so many are looked through for those that have gone */
 };
 
 /* A thread waits for one call only: an older one of the same thread was interrupted. 0 or -ENOMEM.

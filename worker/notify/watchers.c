@@ -87,7 +87,7 @@ void watchers_move(const struct caller *c, int fd, uint64_t inode, int ours)
 	unsigned count = find(c, fd, inode, found, ARRAY_LEN(found));
 	OWNS_FD int saved = -1;
 
-	if (fd == c->listener)
+	if (fd == c->all->listener)
 		return; /* we need it to ask; it is out of the way of all but odd programs */
 	if (!count || ours == fd) {
 		put_in(c, fd, found, count);
