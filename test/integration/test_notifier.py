@@ -11,6 +11,8 @@ from harness import processes
 from harness.hand import Hand
 from harness.processes import wait_until
 
+pytestmark = pytest.mark.sanitized
+
 
 @pytest.fixture
 def run(stage, port):

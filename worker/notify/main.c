@@ -251,10 +251,21 @@ static int end_as(int status)
 	return 128 + WTERMSIG(status);
 }
 
+static void release(struct running *r)
+{
+	seccomp_notify_free(r->call, r->unused);
+	waiters_deinit(&r->n.waiters);
+	inlet_deinit(&r->n.inlet);
+	while (r->n.spots.first)
+		spots_remove(&r->n.spots, r->n.spots.first);
+	report_deinit(&r->n.report);
+}
+
 int main(int argc, char **argv)
 {
 	struct running r = {.program_fd = -1};
 	const char *what = "not started by the dispatcher";
+	int status;
 	int bad = argc < 1 ? -EINVAL : attach(&r);
 
 	if (bad)
@@ -264,5 +275,9 @@ int main(int argc, char **argv)
 	bad = r.n.epoll < 0 ? -errno : take_signals(&r);
 	if (!bad)
 		bad = start(&r, argv, &what);
-	return bad ? complain(&r, argv[0], what, bad) : end_as(serve(&r));
+	if (bad)
+		return complain(&r, argv[0], what, bad);
+	status = serve(&r);
+	release(&r);
+	return end_as(status);
 }
