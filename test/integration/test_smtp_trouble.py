@@ -1,15 +1,12 @@
 """dispatcher-smtp in trouble: full disks, mailboxes that cannot be written, servers that hang or refuse."""
 
 import contextlib
-import os
-import socket
 import subprocess
-import threading
 
 import pytest
 
 from harness.processes import wait_until
-from harness.smtp import Mailbox, Receiver
+from harness.smtp import Mailbox, NextServer, Receiver
 
 
 @pytest.fixture
@@ -85,63 +82,6 @@ def test_a_file_system_that_is_read_only_is_451(receiver, directory):
 
 
 # --- the next server ---------------------------------------------------------------------------------
-
-class NextServer:
-    """Speaks SMTP or LMTP from a list: what to answer to the verbs; a verb that is None hangs, one that is
-    an empty text closes."""
-
-    def __init__(self, path, **answers):
-        self.answers = {"GREETING": "220 next", "EHLO": "250-next\r\n250-SMTPUTF8\r\n250 8BITMIME",
-                        "LHLO": "250-next\r\n250 SMTPUTF8", "HELO": "250 next", "MAIL": "250 2.1.0 ok",
-                        "RCPT": "250 2.1.5 ok", "DATA": "354 go", "END": "250 2.0.0 queued as 42",
-                        "QUIT": "221 bye"} | answers
-        self.heard, self.texts, self.open = [], [], []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        os.chmod(path, 0o777)
-        self.listener.listen(50)
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self.listener.accept()
-                self.open.append(sock)
-                threading.Thread(target=self.serve, args=[sock], daemon=True).start()
-
-    def say(self, sock, verb):
-        answer = self.answers.get(verb, "500 what?")
-        if not answer:
-            if answer is None:
-                return True
-            sock.shutdown(socket.SHUT_RDWR)
-            return False
-        sock.sendall(answer.encode() + b"\r\n")
-        return True
-
-    def serve(self, sock):
-        with contextlib.suppress(OSError), sock.makefile("rb") as file:
-            self.say(sock, "GREETING")
-            for line in file:
-                self.heard.append(line.decode().rstrip("\r\n"))
-                verb = line.split()[0].decode()
-                if not self.say(sock, verb):
-                    return
-                if verb == "DATA" and (self.answers["DATA"] or "").startswith("354"):
-                    text = []
-                    while (line := file.readline()) not in (b".\r\n", b""):
-                        text.append(line)
-                    if line:
-                        self.texts.append(b"".join(text))
-                        self.say(sock, "END")
-
-    def close(self):
-        self.listener.close()
-        for sock in self.open:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-
 
 @pytest.fixture
 def next_server(directory):

@@ -1,7 +1,10 @@
 """A mail server under test, its mailboxes, and clients that say exactly what they are told to."""
 
 import contextlib
+import os
+import socket
 import subprocess
+import threading
 
 from . import clients
 from .daemon import service
@@ -28,6 +31,14 @@ class Mailbox:
         return not list((self.path / "new").iterdir()) and not list((self.path / "tmp").iterdir())
 
 
+def swaks(port, *words, expect=0):
+    done = subprocess.run(["swaks", "--server", f"127.0.0.1:{port}", "--helo", "client.example.com",
+                           "--from", "s@example.com", "--to", "r@example.org", *words],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout
+
+
 class Receiver:
     """A service SMTP with one Maildir for all, unless the parameters say otherwise."""
 
@@ -41,11 +52,7 @@ class Receiver:
                                          **(options or {})))
 
     def swaks(self, *words, expect=0):
-        done = subprocess.run(["swaks", "--server", f"127.0.0.1:{self.port}", "--helo", "client.example.com",
-                               "--from", "s@example.com", "--to", "r@example.org", *words],
-                              capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == expect, done.stdout + done.stderr
-        return done.stdout
+        return swaks(self.port, *words, expect=expect)
 
     @contextlib.contextmanager
     def talk(self, hello=b"EHLO me"):
@@ -83,3 +90,60 @@ class Talk:
 
     def is_closed(self):
         return self.file.read() == b""
+
+
+class NextServer:
+    """Speaks SMTP or LMTP from a list: what to answer to the verbs; a verb that is None hangs, one that is
+    an empty text closes."""
+
+    def __init__(self, path, **answers):
+        self.answers = {"GREETING": "220 next", "EHLO": "250-next\r\n250-SMTPUTF8\r\n250 8BITMIME",
+                        "LHLO": "250-next\r\n250 SMTPUTF8", "HELO": "250 next", "MAIL": "250 2.1.0 ok",
+                        "RCPT": "250 2.1.5 ok", "DATA": "354 go", "END": "250 2.0.0 queued as 42",
+                        "QUIT": "221 bye"} | answers
+        self.heard, self.texts, self.open = [], [], []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        os.chmod(path, 0o777)
+        self.listener.listen(50)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self.listener.accept()
+                self.open.append(sock)
+                threading.Thread(target=self.serve, args=[sock], daemon=True).start()
+
+    def say(self, sock, verb):
+        answer = self.answers.get(verb, "500 what?")
+        if not answer:
+            if answer is None:
+                return True
+            sock.shutdown(socket.SHUT_RDWR)
+            return False
+        sock.sendall(answer.encode() + b"\r\n")
+        return True
+
+    def serve(self, sock):
+        with contextlib.suppress(OSError), sock.makefile("rb") as file:
+            self.say(sock, "GREETING")
+            for line in file:
+                self.heard.append(line.decode().rstrip("\r\n"))
+                verb = line.split()[0].decode()
+                if not self.say(sock, verb):
+                    return
+                if verb == "DATA" and (self.answers["DATA"] or "").startswith("354"):
+                    text = []
+                    while (line := file.readline()) not in (b".\r\n", b""):
+                        text.append(line)
+                    if line:
+                        self.texts.append(b"".join(text))
+                        self.say(sock, "END")
+
+    def close(self):
+        self.listener.close()
+        for sock in self.open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
