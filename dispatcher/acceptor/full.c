@@ -78,12 +78,20 @@ static int forget(struct service *svc, unsigned i, unsigned ending, enum away wh
 	return fd;
 }
 
+/* Words of the service's protocol would only puzzle who begins with TLS, or is not there. */
+static bool is_told(const struct service *svc, uint32_t listener, enum away why)
+{
+	return why != AWAY_LEFT && listener < svc->listener_count &&
+		!settings_listeners(svc->settings, svc->set)[listener].tls;
+}
+
 static void turn_away(struct service *svc, unsigned i, enum away why)
 {
+	bool told = is_told(svc, svc->stash.conns[i].listener, why);
 	unsigned ending = endings_place(svc->endings);
 	int fd = forget(svc, i, ending, why);
 
-	refusal_say(fd, svc->full.text, why == AWAY_LEFT ? 0 : svc->full.len);
+	refusal_say(fd, svc->full.text, told ? svc->full.len : 0);
 	endings_begin(svc->endings, ending);
 }
 

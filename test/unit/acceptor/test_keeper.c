@@ -197,6 +197,22 @@ static void one_that_is_in_hand_is_not_taken_for_one_that_stands_nowhere(void **
 	part(&m);
 }
 
+static void one_that_was_refused_is_nobodys_and_does_not_hide_the_one_just_accepted(void **state)
+{
+	struct met refused = meet_tcp(INADDR_LOOPBACK), m;
+
+	hand->ending[7] = refused.accepted;
+	hand_accepts(hand, 1, refused.listener);
+	keeper_rescue(hand);
+	expect_no_more();
+	m = meet_tcp(INADDR_LOOPBACK);
+	hand_accepts(hand, 1, m.listener);
+	keeper_rescue(hand);
+	expect_unentered(&m);
+	part(&m);
+	part(&refused);
+}
+
 /* One copy is closed, the other not yet: the next acceptor must know that both were offered. */
 static void an_offer_that_was_cut_short_is_parked_whole_with_what_was_counted_before(void **state)
 {
@@ -305,6 +321,7 @@ int main(void)
 		HAND_TEST(an_accepted_socket_that_stands_nowhere_is_found),
 		HAND_TEST(a_unix_socket_that_stands_nowhere_is_found),
 		HAND_TEST(one_that_is_in_hand_is_not_taken_for_one_that_stands_nowhere),
+		HAND_TEST(one_that_was_refused_is_nobodys_and_does_not_hide_the_one_just_accepted),
 		HAND_TEST(an_offer_that_was_cut_short_is_parked_whole_with_what_was_counted_before),
 		HAND_TEST(full_hands_are_parked_in_several_records),
 		HAND_TEST(nowhere_to_park_is_no_disaster),

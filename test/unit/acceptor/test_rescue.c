@@ -120,6 +120,20 @@ static void what_was_nobodys_waits_in_the_stash_and_in_hand(void **state)
 	close(client);
 }
 
+/* Killed on its way into the queue, or out of it. */
+static void who_is_in_the_queue_too_is_left_there(void **state)
+{
+	int client = in_old_hand(9, 3, CONNS_NONE);
+
+	table[3].phase = LEDGER_QUEUED; /* as line_begin() has found */
+	killed();
+	take();
+	assert_int_equal(svc.stash.count + svc.doubts.count + svc.late.count, 0);
+	assert_int_equal(table[3].phase, LEDGER_QUEUED);
+	assert_true(is_cut(client)); /* here it has no other copy */
+	close(client);
+}
+
 /* Killed between the first and the second of an offer, or between the second and the counting. */
 static void an_offer_counts_what_was_assigned_whether_it_was_counted_already_or_not(void **state)
 {
@@ -271,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RESCUE_TEST(what_was_nobodys_waits_in_the_stash_and_in_hand),
+		RESCUE_TEST(who_is_in_the_queue_too_is_left_there),
 		RESCUE_TEST(an_offer_counts_what_was_assigned_whether_it_was_counted_already_or_not),
 		RESCUE_TEST(what_was_closed_after_its_offer_counts_too),
 		RESCUE_TEST(what_its_worker_never_got_goes_into_the_stash),

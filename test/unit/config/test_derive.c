@@ -111,6 +111,39 @@ static void numbers_that_overflow_are_still_too_much(void **state)
 	assert_int_equal(w->result, LOAD_REFUSED);
 }
 
+static void a_queue_is_counted_and_shown(void **state)
+{
+	char *text = numbers(state, SERVICE "WHEN_FULL=refuse\nQUEUE_SIZE=100\n");
+	struct world *w = *state;
+
+	assert_string_equal(w->told, "");
+	assert_non_null(strstr(text, "; backlog 500; then 100 wait for a worker, others are refused\n"));
+	free(text);
+}
+
+static void a_queue_that_the_kernel_cannot_hold_is_refused_with_what_it_can(void **state)
+{
+	struct world *w = *state;
+
+	w->host.queue_bytes = 2 * 212992;
+	free(numbers(state, SERVICE "WHEN_FULL=refuse\nQUEUE_SIZE=417\n"));
+	assert_int_equal(w->result, LOAD_REFUSED);
+	assert_string_equal(w->told, "E main.cnf:1: service a: the kernel keeps 416 clients in a queue at "
+				     "most, and QUEUE_SIZE=417; lower it, or sysctl "
+				     "net.core.wmem_max=213504\n");
+}
+
+static void queues_beyond_the_descriptors_on_the_way_are_refused(void **state)
+{
+	struct world *w = *state;
+
+	w->host.descriptors = 1000;
+	free(numbers(state, SERVICE "WHEN_FULL=refuse\nQUEUE_SIZE=1000\n"));
+	assert_int_equal(w->result, LOAD_REFUSED);
+	assert_non_null(strstr(w->told, "E the queues of full services need a limit of "));
+	assert_non_null(strstr(w->told, "or lower QUEUE_SIZE\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -120,6 +153,9 @@ int main(void)
 		world_test(stacks_beyond_the_address_space_are_warned_of),
 		world_test(tables_beyond_the_memory_are_refused),
 		world_test(numbers_that_overflow_are_still_too_much),
+		world_test(a_queue_is_counted_and_shown),
+		world_test(a_queue_that_the_kernel_cannot_hold_is_refused_with_what_it_can),
+		world_test(queues_beyond_the_descriptors_on_the_way_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
