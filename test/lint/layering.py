@@ -14,6 +14,7 @@ MAY_INCLUDE = (
     ('config/', r'(common|config)/.+'),
     ('dispatcher/policy/', r'common/(base|list|limits)\.h|dispatcher/policy/.+'),
     ('dispatcher/ctl/', r'common/.+|config/(host|verify)\.h|dispatcher/ctl/.+'),
+    ('dispatcher/keys/', r'(common|config)/.+|dispatcher/keys/.+|dispatcher/keylink\.h'),
     ('dispatcher/acceptor/', r'(common|config)/.+|dispatcher/(policy|acceptor)/.+|dispatcher/[^/]+'),
     ('dispatcher/supervisor/', r'(common|config)/.+|dispatcher/(policy|supervisor)/.+|dispatcher/[^/]+'),
     ('dispatcher/', r'(common|config|dispatcher)/.+'),

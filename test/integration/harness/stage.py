@@ -9,9 +9,9 @@ import pathlib
 import shutil
 import tempfile
 
-WANTED = ("dispatcher/dispatcher", "dispatcher/dispatcherctl", "worker/dispatcher-echo",
-          "worker/dispatcher-exec", "worker/dispatcher-notify", "worker/dispatcher-preload.so",
-          "worker/dispatcher-smtp")
+WANTED = ("dispatcher/dispatcher", "dispatcher/dispatcherctl", "dispatcher/dispatcher-keys",
+          "worker/dispatcher-echo", "worker/dispatcher-exec", "worker/dispatcher-notify",
+          "worker/dispatcher-preload.so", "worker/dispatcher-smtp")
 
 
 class Stage:
