@@ -10,7 +10,7 @@ static void tell(void *user, enum load_severity severity, const char *text)
 	fprintf(user, "%s%s\n", severity == LOAD_WARNING ? "warning: " : "", text);
 }
 
-int verify_file(const char *path, FILE *out, FILE *err)
+int verify_file(const char *path, FILE *out, FILE *err, verify_more *more)
 {
 	OWNS_MEM struct settings *s = NULL;
 	int answer = load_settings(path, tell, err, &s);
@@ -19,6 +19,8 @@ int verify_file(const char *path, FILE *out, FILE *err)
 		settings_print(s, NULL, out);
 		answer = load_check_derived(s, tell, err, out);
 	}
+	if (!answer && more)
+		answer = more(s, err);
 	if (answer < 0)
 		fprintf(err, "%s: %s\n", path, strerror(-answer));
 	return answer ? 1 : 0;

@@ -68,7 +68,7 @@ enum link_type {
 	LINK_CLOSE,	  /* close service; number: enum link_lasts; deadline_ms: of its workers */
 	LINK_START,	  /* open service again; number: enum link_lasts */
 	LINK_RENEW,	  /* replace the acceptor */
-	LINK_RELOAD,	  /* read the configuration again; number: 1 = only say what would change */
+	LINK_RELOAD,	  /* read the configuration again; number: of enum link_reload */
 	LINK_UPGRADE,	  /* become the installed binary */
 	LINK_REOPEN,	  /* open the log files again */
 	LINK_RECORD,	  /* leave the evidence of a worker, then send it number (SIGABRT or SIGKILL) */
@@ -77,6 +77,11 @@ enum link_type {
 
 /* Adapted: an unmodified server (ADAPTER=server). EOF: it is told by an end of file that nothing comes. */
 enum link_kind { LINK_NATIVE, LINK_ADAPTED, LINK_ADAPTED_EOF };
+
+enum link_reload {
+	LINK_RELOAD_DRY = 1, /* only say what would change */
+	LINK_RELOAD_TLS = 2, /* only the certificates and keys, of the configuration in force */
+};
 
 /* Why a worker is to be replaced. */
 enum link_stale { LINK_STALE_NOT, LINK_STALE_RESTARTED, LINK_STALE_CHANGED, LINK_STALE_MEMORY };

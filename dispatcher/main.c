@@ -6,6 +6,7 @@
 #include "dispatcher/supervisor/logger.h"
 #include "dispatcher/supervisor/execstep.h"
 #include "dispatcher/supervisor/heir.h"
+#include "dispatcher/supervisor/keycheck.h"
 #include "dispatcher/supervisor/readstep.h"
 #include "dispatcher/supervisor/recorder.h"
 #include "dispatcher/supervisor/supervisor.h"
@@ -158,6 +159,6 @@ int main(int argc, char **argv)
 	if (c.tells_version)
 		return printf("dispatcher %s\n", VERSION) < 0;
 	if (c.checks)
-		return verify_file(c.config, stdout, stderr) ? SUPERVISOR_CONFIGURATION : 0;
+		return verify_file(c.config, stdout, stderr, keycheck) ? SUPERVISOR_CONFIGURATION : 0;
 	return run_supervisor(c.config, argc, argv);
 }

@@ -24,7 +24,7 @@
 #define MOST_MS (1ull << 40) /* 34 years */
 
 enum option { OPTION_ID = BIT(0), OPTION_DRAIN = BIT(1), OPTION_NOW = BIT(2), OPTION_DRY = BIT(3),
-	OPTION_FOR = BIT(4) };
+	OPTION_FOR = BIT(4), OPTION_TLS = BIT(5) };
 
 struct request {
 	struct acceptor *acceptor;
@@ -32,7 +32,7 @@ struct request {
 	const char *verb;
 	const char *argument; /* NULL: none */
 	uint64_t id, drain_ms, for_ms; /* UINT64_MAX: none was given */
-	bool now, dry_run;
+	bool now, dry_run, tls;
 };
 
 static void refuse(struct answer *an, int status, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -298,7 +298,8 @@ static void do_kill(const struct request *q, struct answer *an)
 
 static void do_reload(const struct request *q, struct answer *an)
 {
-	struct link_record r = {.type = LINK_RELOAD, .number = q->dry_run};
+	struct link_record r = {.type = LINK_RELOAD, .number = (q->dry_run ? LINK_RELOAD_DRY : 0) |
+			(q->tls ? LINK_RELOAD_TLS : 0)};
 
 	order(q, an, &r);
 }
@@ -402,7 +403,7 @@ static const struct verb {
 	{"enable", ROLE_ADMIN, 1, 1, OPTION_ID, OPTION_ID, do_enable},
 	{"disable", ROLE_ADMIN, 1, 1, OPTION_ID | OPTION_DRAIN | OPTION_NOW, OPTION_ID, do_disable},
 	{"kill", ROLE_ADMIN, 1, 1, OPTION_ID, OPTION_ID, do_kill},
-	{"reload", ROLE_ADMIN, 0, 0, OPTION_ID | OPTION_DRY, OPTION_ID, do_reload},
+	{"reload", ROLE_ADMIN, 0, 0, OPTION_ID | OPTION_DRY | OPTION_TLS, OPTION_ID, do_reload},
 	{"upgrade", ROLE_ADMIN, 0, 0, OPTION_ID, OPTION_ID, do_upgrade},
 	{"reopen", ROLE_ADMIN, 0, 0, OPTION_ID, OPTION_ID, do_reopen},
 	{"block", ROLE_ADMIN, 1, 1, OPTION_FOR, 0, do_block},
@@ -447,6 +448,10 @@ static unsigned read_option(const char *key, const json_t *value, struct request
 	if (!strcmp(key, "dry_run") && json_is_boolean(value)) {
 		q->dry_run = json_is_true(value);
 		return OPTION_DRY;
+	}
+	if (!strcmp(key, "tls") && json_is_boolean(value)) {
+		q->tls = json_is_true(value);
+		return OPTION_TLS;
 	}
 	return 0;
 }

@@ -16,6 +16,7 @@ enum command_option {
 	COMMAND_DRY_RUN = 1 << 5,
 	COMMAND_BY_SOURCE = 1 << 6,
 	COMMAND_FOR = 1 << 7,
+	COMMAND_TLS = 1 << 8,
 };
 
 struct verb;

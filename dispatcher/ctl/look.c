@@ -88,7 +88,7 @@ int look_config(const struct command *c)
 
 int look_check(const struct command *c)
 {
-	return verify_file(c->args[0], c->out, c->err) ? REQUEST_REFUSED : REQUEST_OK;
+	return verify_file(c->args[0], c->out, c->err, NULL) ? REQUEST_REFUSED : REQUEST_OK;
 }
 
 int look_version(const struct command *c)

@@ -34,6 +34,8 @@ void order_add_options(const struct command *c, json_t *request)
 		json_object_set_new(request, "now", json_true());
 	if (c->options & COMMAND_DRY_RUN)
 		json_object_set_new(request, "dry_run", json_true());
+	if (c->options & COMMAND_TLS)
+		json_object_set_new(request, "tls", json_true());
 }
 
 static json_t *request_of(const struct command *c, const struct order *o)

@@ -17,6 +17,7 @@ static const struct verb_option options[] = {
 	{COMMAND_DRAIN, "drain", true, "after this time (30s, 5m) connections are cut"},
 	{COMMAND_NOW, "now", false, "connections are cut at once"},
 	{COMMAND_DRY_RUN, "dry-run", false, "say what would change, change nothing"},
+	{COMMAND_TLS, "tls", false, "only certificates and keys"},
 	{COMMAND_BY_SOURCE, "by-source", false, "how many connections each source has"},
 	{COMMAND_FOR, "for", true, "for so long (10m, 1h, 7d); else until unblock"},
 };
@@ -56,9 +57,12 @@ static const struct verb verbs[] = {
 	{"kill", NULL, NAMES_WORKERS, 1, MANY, 0, order_services, "WORKER...",
 		"Keeps evidence of what the worker does in STATE_DIR, then kills it; the\n"
 		"connections that it serves are lost.\n"},
-	{"reload", NULL, NAMES_NONE, 0, 0, COMMAND_DRY_RUN, order_plain, "[--dry-run]",
-		"Reads the configuration again and says what changes. Whatever is wrong with it\n"
-		"leaves everything as it was.\n"},
+	{"reload", NULL, NAMES_NONE, 0, 0, COMMAND_DRY_RUN | COMMAND_TLS, order_plain,
+		"[--tls] [--dry-run]",
+		"Reads the configuration, certificates and keys again and says what changes.\n"
+		"Whatever is wrong with them leaves everything as it was. With --tls only the\n"
+		"certificates and keys of the configuration in force are read: for the hook of\n"
+		"whatever renews them.\n"},
 	{"upgrade", NULL, NAMES_NONE, 0, 0, 0, order_plain, "",
 		"Replaces the running dispatcher by the program that is installed now.\n"},
 	{"reopen", NULL, NAMES_NONE, 0, 0, 0, order_plain, "",

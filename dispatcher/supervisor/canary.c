@@ -125,6 +125,7 @@ int canary_start(const struct worker_world *world, const struct settings *s, uin
 		canary_free(c);
 		return bad;
 	}
+	c->worker->is_trial = true;
 	worker_start(c->worker, s, svc, sink);
 	if (c->worker->parts.page >= 0)
 		c->page = page_map(c->worker->parts.page, sizeof(*c->page), 0);

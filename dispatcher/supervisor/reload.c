@@ -1,12 +1,13 @@
 /* A reload reads the files in a process of its own, binds what is new, starts a worker of each service
  * that needs new ones, has another acceptor read the new tables, and only when all of that has worked
  * replaces the acceptor and, while none runs, what is in force. Whatever fails before leaves everything
- * as it was.
+ * as it was. Certificates and keys are read each time, as they change without the configuration; when
+ * nothing else does, or nothing else is asked for, they are in force at once.
  *
- *     IDLE -> READS -> BINDS (waits for ports that are being given up) -> TRIES (workers)
- *       ^       |        |                                                  |
- *       |<------+--------+------ refused, failed, abandoned ------+---------+-> PREPARES (an acceptor)
- *       +------------------------- done, failed ------------------+-- SWITCHES <----+
+ *     IDLE -> READS -> KEYS -> BINDS (waits for ports that are being given up) -> TRIES (workers)
+ *       ^       |        |       |                                                  |
+ *       |<------+--------+-------+------ refused, failed, abandoned ------+---------+-> PREPARES (an acceptor)
+ *       +------------------------- done, failed --------------------------+-- SWITCHES <----+
  */
 #include "dispatcher/supervisor/reload.h"
 #include "common/base.h"
@@ -14,8 +15,11 @@
 #include "common/log.h"
 #include "config/tables.h"
 #include "dispatcher/supervisor/baton.h"
+#include "dispatcher/supervisor/delivery.h"
+#include "dispatcher/supervisor/keyring.h"
 #include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/origin.h"
+#include "dispatcher/supervisor/secrets.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/state.h"
@@ -31,17 +35,19 @@
 #define WAIT_MS 10000 /* for what is under way: ports that are given up, another acceptor's start */
 #define IN_FORCE "nothing has changed: what was in force stays in force"
 
-enum reload_state { RELOAD_IDLE, RELOAD_READS, RELOAD_BINDS, RELOAD_TRIES, RELOAD_PREPARES, RELOAD_SWITCHES };
+enum reload_state { RELOAD_IDLE, RELOAD_READS, RELOAD_KEYS, RELOAD_BINDS, RELOAD_TRIES, RELOAD_PREPARES, RELOAD_SWITCHES };
 
 struct reload {
 	struct sv *sv;
 	struct news news;
 	enum reload_state state;
 	uint64_t id;
-	bool is_dry;
+	bool is_dry, is_tls; /* enum link_reload */
 	bool has_asked; /* the acceptor that is being prepared is ours */
 	uint64_t began_ms, began_wall_ms;
 	struct reader *reader;
+	struct reader_result read; /* until it is applied */
+	struct keyring_reader *keys;
 	struct swap *swap;
 	struct timer *again;
 	uint64_t wait_until_ms;
@@ -55,8 +61,9 @@ struct reload {
 };
 
 static const unsigned may_follow[] = {
-	[RELOAD_IDLE] = BIT(RELOAD_READS),
-	[RELOAD_READS] = BIT(RELOAD_BINDS) | BIT(RELOAD_IDLE),
+	[RELOAD_IDLE] = BIT(RELOAD_READS) | BIT(RELOAD_KEYS),
+	[RELOAD_READS] = BIT(RELOAD_KEYS) | BIT(RELOAD_IDLE),
+	[RELOAD_KEYS] = BIT(RELOAD_BINDS) | BIT(RELOAD_IDLE),
 	[RELOAD_BINDS] = BIT(RELOAD_TRIES) | BIT(RELOAD_IDLE),
 	[RELOAD_TRIES] = BIT(RELOAD_PREPARES) | BIT(RELOAD_IDLE),
 	[RELOAD_PREPARES] = BIT(RELOAD_SWITCHES) | BIT(RELOAD_IDLE),
@@ -112,7 +119,7 @@ static void log_result(const struct reload *r, int status)
 	log_quote(gist(r->text), quoted);
 	if (status)
 		log_event(EV_RELOAD_REFUSED, "text=%s", quoted);
-	else
+	else if (!r->is_tls)
 		log_event(EV_RELOADED, "config_hash=%s text=%s", r->sv->config.settings->hash, quoted);
 }
 
@@ -132,6 +139,9 @@ static void free_all(struct reload *r)
 {
 	timer_stop(r->again);
 	r->reader = reader_free(r->reader);
+	reader_result_free(&r->read);
+	r->keys = keyring_cancel(r->keys);
+	secrets_discard(r->sv->secrets);
 	r->swap = swap_free(r->swap);
 	if (r->out)
 		fclose(r->out);
@@ -142,7 +152,7 @@ static void free_all(struct reload *r)
 
 bool reload_is_preparing(const struct reload *r)
 {
-	return r->state > RELOAD_READS;
+	return r->state > RELOAD_KEYS;
 }
 
 /* The words so far, and last, are what the operator is told. */
@@ -182,6 +192,18 @@ void reload_abandon(struct reload *r)
 
 /* --- the change --- */
 
+/* Certificates that were prepared are in force, and whoever lives gets them. */
+static void use_keys(struct reload *r)
+{
+	OWNS_MEM char *services = secrets_changes(r->sv->secrets);
+	char quoted[LOG_QUOTE_BYTES];
+
+	secrets_commit(r->sv->secrets, r->sv->config.settings);
+	delivery_push(r->sv->delivery);
+	if (services && *services)
+		log_event(EV_TLS_CHANGED, "services=%s", log_quote(services, quoted));
+}
+
 static void on_swap(void *user)
 {
 	struct reload *r = user;
@@ -190,6 +212,7 @@ static void on_swap(void *user)
 	if (r->commit)
 		return;
 	r->sv->loaded_wall_ms = r->began_wall_ms;
+	use_keys(r);
 	origin_set(r->sv->origin, r->sv->file.settings);
 	sv_adapt(r->sv, swap_diff(r->swap)->changes);
 }
@@ -343,29 +366,103 @@ static bool is_same(const struct sv *sv, const struct reader_result *read)
 	return !d->changes && strcmp(sv->file.settings->hash, read->settings->hash) == 0;
 }
 
-static void apply(struct reload *r, struct reader_result *read)
+/* What differs, and in certificates too: these alone change nothing that a diff shows. */
+static void say_changes(struct reload *r, bool same)
 {
 	OWNS_MEM uint32_t *workers = count_workers(r->sv);
-	bool same = is_same(r->sv, read);
-	int bad = 0;
+	OWNS_MEM char *services = secrets_changes(r->sv->secrets);
+	bool any = services && *services;
 
-	diff_print(read->diff, workers, r->out);
-	if (!r->is_dry && same)
-		origin_set(r->sv->origin, read->settings);
-	if (!r->is_dry && !same)
-		bad = swap_new(r->sv, read, &r->swap);
-	reader_result_free(read);
+	if (r->read.diff && !(same && any))
+		diff_print(r->read.diff, workers, r->out);
+	else if (!r->read.diff && !any)
+		fputs("nothing changes\n", r->out);
+	if (any)
+		fprintf(r->out, "tls: other certificates or options for %s, no worker is replaced for it\n",
+			services);
+}
+
+/* The configuration is what it was. */
+static void end_same(struct reload *r)
+{
+	if (!r->is_dry)
+		use_keys(r);
+	if (!r->is_dry && !r->is_tls) {
+		origin_set(r->sv->origin, r->read.settings);
+		r->sv->loaded_wall_ms = r->began_wall_ms;
+	}
+	end(r, 0, NULL);
+}
+
+static void apply(struct reload *r)
+{
+	bool same = r->is_tls || is_same(r->sv, &r->read);
+	int bad;
+
+	say_changes(r, same);
+	if (same || r->is_dry) {
+		end_same(r);
+		return;
+	}
+	bad = swap_new(r->sv, &r->read, &r->swap);
 	if (bad) {
 		fail(r, "cannot make the new tables", bad);
-	} else if (!r->swap) {
-		if (!r->is_dry)
-			r->sv->loaded_wall_ms = r->began_wall_ms;
-		end(r, 0, NULL);
-	} else {
-		set_state(r, RELOAD_BINDS);
-		bind_new(r);
+		return;
 	}
+	set_state(r, RELOAD_BINDS);
+	bind_new(r);
 }
+
+/* --- certificates and keys --- */
+
+static const struct settings *wanted(const struct reload *r)
+{
+	return r->is_tls ? r->sv->file.settings : r->read.settings;
+}
+
+static void on_keys(void *user, int answer, int status, struct keyring *ring)
+{
+	struct reload *r = user;
+	char text[LOG_STATUS_BYTES];
+
+	r->keys = NULL;
+	if (!answer)
+		answer = secrets_prepare_consume(r->sv->secrets, ring, wanted(r));
+	if (!answer) {
+		apply(r);
+		return;
+	}
+	if (answer == KEYRING_CRASHED)
+		fprintf(r->out, "the reader of the certificates ended by %s\n",
+			log_status(status, text));
+	else if (answer < 0)
+		fprintf(r->out, "the certificates cannot be read: %s\n", strerror(-answer));
+	refuse(r);
+}
+
+static bool is_in_force(void *user, const char *service, uint64_t digest)
+{
+	const struct reload *r = user;
+
+	return secrets_is_in_force(r->sv->secrets, service, digest);
+}
+
+static void read_keys(struct reload *r)
+{
+	struct keyring_request request = {.settings = wanted(r),
+		.settings_fd = r->is_tls ? r->sv->file.fd : r->read.fd,
+		.tell = on_told,
+		.is_in_force = is_in_force,
+		.user = r};
+	int bad;
+
+	set_state(r, RELOAD_KEYS);
+	bad = keyring_start(&r->sv->loop, r->sv->children, &request, on_keys, &r->keys);
+	if (bad)
+		fail(r, "cannot start the reader of the certificates", bad);
+}
+
+/* --- the beginning --- */
 
 static void on_read(void *user, int answer, int status, struct reader_result *read)
 {
@@ -374,7 +471,8 @@ static void on_read(void *user, int answer, int status, struct reader_result *re
 
 	r->reader = NULL;
 	if (!answer) {
-		apply(r, read);
+		r->read = *read;
+		read_keys(r);
 		return;
 	}
 	if (answer == READER_CRASHED)
@@ -385,7 +483,7 @@ static void on_read(void *user, int answer, int status, struct reader_result *re
 	refuse(r);
 }
 
-static int start_reading(struct reload *r)
+static void read_file(struct reload *r)
 {
 	struct sv *sv = r->sv;
 	struct reader_request request = {
@@ -394,8 +492,12 @@ static int start_reading(struct reload *r)
 		.old = sv->file.settings,
 		.tell = on_told,
 		.user = r};
+	int bad;
 
-	return reader_start(&sv->loop, sv->children, &request, on_read, &r->reader);
+	set_state(r, RELOAD_READS);
+	bad = reader_start(&sv->loop, sv->children, &request, on_read, &r->reader);
+	if (bad)
+		fail(r, "cannot start the reader of the configuration", bad);
 }
 
 /* Why none can begin now; NULL: it can. */
@@ -414,7 +516,6 @@ void reload_order(struct sv *sv, const struct link_record *order)
 {
 	struct reload *r = sv->reload;
 	const char *refusal = what_is_in_the_way(sv);
-	int bad;
 
 	if (refusal) {
 		ops_end(sv->ops, order->id, 1, refusal);
@@ -426,15 +527,16 @@ void reload_order(struct sv *sv, const struct link_record *order)
 		return;
 	}
 	r->id = order->id;
-	r->is_dry = order->number;
+	r->is_dry = order->number & LINK_RELOAD_DRY;
+	r->is_tls = order->number & LINK_RELOAD_TLS;
 	r->has_asked = false;
 	r->began_ms = clock_mono_ms();
 	r->began_wall_ms = clock_wall_ms();
 	r->wait_until_ms = 0;
-	set_state(r, RELOAD_READS);
-	bad = start_reading(r);
-	if (bad)
-		fail(r, "cannot start the reader of the configuration", bad);
+	if (r->is_tls)
+		read_keys(r);
+	else
+		read_file(r);
 }
 
 /* --- over an exec --- */
@@ -466,6 +568,7 @@ int reload_new(struct sv *sv, struct reload **ret_reload)
 		return -ENOMEM;
 	r->sv = sv;
 	r->news.say = say_loaded;
+	r->read.fd = -1;
 	bad = timer_new(&sv->loop, on_again, r, &r->again);
 	if (bad)
 		free(r);

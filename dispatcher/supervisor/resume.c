@@ -21,6 +21,7 @@
 #include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/origin.h"
 #include "dispatcher/supervisor/reload.h"
+#include "dispatcher/supervisor/secrets.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/state.h"
@@ -239,6 +240,8 @@ static const char *rebuild(struct sv *sv, json_t *root)
 		return "lent listeners";
 	if (restore_ledger(sv, root))
 		return "its ledger";
+	if (secrets_new(&sv->secrets) || secrets_restore(sv->secrets, root))
+		return "its certificates";
 	if (uv_loop_init(&sv->loop) || sv_make_parts(sv, &options, root))
 		return "its descriptors";
 	return restore_parts(sv, root);

@@ -42,6 +42,8 @@ struct sv {
 	struct news lease;
 	bool succeeds; /* our acceptor has begun to accept */
 	struct services *services;
+	struct secrets *secrets;
+	struct delivery *delivery;
 	struct workers *workers;
 	struct thefts *thefts;
 	struct ops *ops;

@@ -9,6 +9,7 @@
 #include "dispatcher/supervisor/baton.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/closures.h"
+#include "dispatcher/supervisor/delivery.h"
 #include "dispatcher/supervisor/former.h"
 #include "dispatcher/supervisor/inherited.h"
 #include "dispatcher/supervisor/images.h"
@@ -20,6 +21,7 @@
 #include "dispatcher/supervisor/origin.h"
 #include "dispatcher/supervisor/records.h"
 #include "dispatcher/supervisor/reload.h"
+#include "dispatcher/supervisor/secrets.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/state.h"
 #include "dispatcher/supervisor/thefts.h"
@@ -38,6 +40,7 @@
 #define SUPERVISOR_OOM_SCORE "-900"
 #define FDS_BESIDE 256	 /* of any of our processes, beside workers and listeners */
 #define REFUSED_AT_A_TIME 256 /* who has not read to the end */
+#define FDS_PER_SERVICE 6 /* certificates and ticket keys, also of the next configuration */
 #define FDS_PER_WORKER 10 /* channel, its other end, page, bell, doorbell, log, pidfd, loot, birth, spare */
 
 /* --- configuration --- */
@@ -76,6 +79,33 @@ static int read_config(struct sv *sv, const char *path)
 	return SUPERVISOR_FAILED;
 }
 
+/* An enum supervisor_exit. */
+static int read_keys(struct sv *sv)
+{
+	char text[LOG_STATUS_BYTES];
+	struct keyring_request request = {
+		.settings = sv->config.settings, .settings_fd = sv->config.fd, .tell = tell};
+	struct keyring ring = {0};
+	int status = 0, answer = secrets_new(&sv->secrets);
+
+	if (!answer)
+		answer = keyring_read(&request, &ring, &status);
+	if (!answer)
+		answer = secrets_prepare_consume(sv->secrets, &ring, sv->config.settings);
+	if (!answer) {
+		secrets_commit(sv->secrets, sv->config.settings);
+		return SUPERVISOR_DONE;
+	}
+	if (answer == KEYRING_REFUSED || answer == -ENOENT)
+		return SUPERVISOR_CONFIGURATION;
+	if (answer == KEYRING_CRASHED)
+		log_event(EV_INTERNAL, "where=certificates why=\"their reader ended by %s\"",
+			log_status(status, text));
+	else
+		log_event(EV_INTERNAL, "where=certificates why=\"%s\"", strerror(-answer));
+	return SUPERVISOR_FAILED;
+}
+
 /* --- the process --- */
 
 static uint64_t descriptors_needed(const struct settings *s)
@@ -86,7 +116,7 @@ static uint64_t descriptors_needed(const struct settings *s)
 		const struct service_settings *svc = settings_service(s, i);
 		uint64_t slots = settings_worker_slots(svc);
 
-		needed += slots * FDS_PER_WORKER + svc->listeners.count;
+		needed += slots * FDS_PER_WORKER + svc->listeners.count + FDS_PER_SERVICE;
 	}
 	return needed;
 }
@@ -268,6 +298,7 @@ static int make_workers(struct sv *sv)
 		.services = sv->services,
 		.outlet = baton_outlet(sv->baton),
 		.logs = sv->logs,
+		.secrets = sv->secrets,
 		.nofile = sv->nofile,
 		.ops = &ops,
 		.user = sv};
@@ -320,6 +351,8 @@ int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_
 	if (!bad)
 		bad = make_workers(sv);
 	if (!bad)
+		bad = delivery_new(&sv->loop, sv->secrets, sv->services, sv->workers, &sv->delivery);
+	if (!bad)
 		bad = make_thefts(sv);
 	if (!bad)
 		bad = sv_make_records(sv);
@@ -357,6 +390,7 @@ static void free_parts(struct sv *sv)
 	ops_free(sv->ops);
 	images_free(sv->images);
 	memory_free(sv->memory);
+	delivery_free(sv->delivery);
 	if (sv->workers)
 		workers_free(sv->workers);
 	if (sv->services)
@@ -384,6 +418,7 @@ int sv_serve(struct sv *sv)
 	rundir_close(&sv->rundir);
 	former_free(sv->former);
 	adopted_free(sv->adopted);
+	secrets_free(sv->secrets);
 	reader_result_free(&sv->config);
 	reader_result_free(&sv->file);
 	return SUPERVISOR_DONE;
@@ -427,6 +462,8 @@ int supervisor_main(const struct supervisor_options *options)
 		return SUPERVISOR_FAILED;
 	}
 	status = read_config(&sv, options->config);
+	if (!status)
+		status = read_keys(&sv);
 	if (status) {
 		adopted_free(sv.adopted);
 		return status;
@@ -437,6 +474,7 @@ int supervisor_main(const struct supervisor_options *options)
 		return SUPERVISOR_DONE;
 	rundir_close(&sv.rundir);
 	adopted_free(sv.adopted);
+	secrets_free(sv.secrets);
 	reader_result_free(&sv.config);
 	reader_result_free(&sv.file);
 	return SUPERVISOR_FAILED;

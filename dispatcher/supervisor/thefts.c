@@ -95,6 +95,10 @@ static void drop_loot(struct theft *t)
 
 static void end_theft(struct theft *t, enum link_theft result)
 {
+	struct worker *victim = workers_at(t->all->world.workers, t->service, t->slot);
+
+	if (victim)
+		worker_forget_gifts(victim); /* the thief drops what it finds of them */
 	timer_stop(t->look);
 	t->result = result;
 	theft_set(t, THEFT_ENDED);

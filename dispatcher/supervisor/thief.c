@@ -9,7 +9,8 @@
  * was given, and be killed for lying.
  *
  * What fits nowhere goes back into the victim's channel and ends the theft. Control messages are kept
- * and go back at the end (pings not: the acceptor sends new ones). */
+ * and go back at the end; pings not, as the acceptor sends new ones, nor certificates and ticket keys, as
+ * the supervisor does. */
 #include "dispatcher/supervisor/thief.h"
 #include "common/base.h"
 #include "common/chan.h"
@@ -186,7 +187,9 @@ static int handle(struct thief *t)
 	}
 	if (reader.type == MSG_OFFER)
 		return give(t, conns, r->fds, count);
-	if (reader.type != MSG_PING)
+	if (reader.type == MSG_TLS || reader.type == MSG_TICKETS)
+		close_fds(r->fds, r->fd_count);
+	else if (reader.type != MSG_PING)
 		keep(t, r);
 	return 0;
 }

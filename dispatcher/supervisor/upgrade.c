@@ -23,6 +23,7 @@
 #include "dispatcher/supervisor/records.h"
 #include "dispatcher/supervisor/reload.h"
 #include "dispatcher/supervisor/sealed.h"
+#include "dispatcher/supervisor/secrets.h"
 #include "dispatcher/supervisor/services.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/state.h"
@@ -201,6 +202,7 @@ static int save(const struct upgrade *u, json_t **ret_root)
 	reload_save(sv->reload, root);
 	origin_save(sv->origin, root);
 	services_save(sv->services, root);
+	secrets_save(sv->secrets, root);
 	workers_save(sv->workers, root);
 	thefts_save(sv->thefts, root);
 	adopted_save(sv->adopted, root);

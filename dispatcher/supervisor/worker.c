@@ -2,13 +2,16 @@
  * not read can be given to others; that ends when the acceptor says that everything is settled. */
 #include "dispatcher/supervisor/worker.h"
 #include "common/base.h"
+#include "common/chan.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/msg.h"
 #include "dispatcher/link.h"
 #include "dispatcher/supervisor/adaptation.h"
 #include "dispatcher/supervisor/birth.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/kin.h"
+#include "dispatcher/supervisor/secrets.h"
 #include "dispatcher/supervisor/snapshot.h"
 #include "dispatcher/supervisor/spec.h"
 #include "dispatcher/supervisor/unfit.h"
@@ -333,6 +336,50 @@ static void add_log(struct worker *w, uint32_t sink)
 	logs_add(w->world->logs, &w->log);
 }
 
+/* --- certificates and ticket keys --- */
+
+static bool give(const struct worker *w, enum msg_type type, int fd)
+{
+	uint8_t buf[16];
+	struct msg_writer m;
+	int answer;
+
+	msg_begin(&m, buf, sizeof(buf), type);
+	answer = chan_send(w->parts.channel, buf, (size_t)msg_end(&m), &fd, 1);
+	return !answer || answer == CHAN_GONE;
+}
+
+bool worker_give(struct worker *w, const struct secrets_gift *gift)
+{
+	if (gift->bundle_fd >= 0 && w->bundle_serial != gift->bundle_serial) {
+		if (!give(w, MSG_TLS, gift->bundle_fd))
+			return false;
+		w->bundle_serial = gift->bundle_serial;
+	}
+	if (gift->tickets_fd >= 0 && w->tickets_serial != gift->tickets_serial) {
+		if (!give(w, MSG_TICKETS, gift->tickets_fd))
+			return false;
+		w->tickets_serial = gift->tickets_serial;
+	}
+	return true;
+}
+
+/* Behind MSG_SETUP and before anything that the acceptor sends, which hears of it later. */
+static void give_first(struct worker *w, const char *service)
+{
+	struct secrets_gift gift;
+
+	if (!w->world->secrets)
+		return;
+	gift = secrets_gift(w->world->secrets, service, w->is_trial);
+	worker_give(w, &gift);
+}
+
+void worker_forget_gifts(struct worker *w)
+{
+	w->bundle_serial = w->tickets_serial = 0;
+}
+
 void worker_start(struct worker *w, const struct settings *s, const struct service_settings *svc,
 	uint32_t sink)
 {
@@ -350,6 +397,7 @@ void worker_start(struct worker *w, const struct settings *s, const struct servi
 	}
 	set_state(w, WORKER_BORN);
 	add_log(w, sink);
+	give_first(w, settings_text(s, svc->name));
 }
 
 void worker_refuse(struct worker *w, int error)
@@ -461,6 +509,8 @@ void worker_save(const struct worker *w, json_t *o)
 	snapshot_put(o, "created_ms", w->created_ms);
 	snapshot_put(o, "created_wall_ms", w->created_wall_ms);
 	snapshot_put(o, "ring_len", w->ring_len);
+	snapshot_put(o, "bundle_serial", w->bundle_serial);
+	snapshot_put(o, "tickets_serial", w->tickets_serial);
 	snapshot_put(o, "kind", w->kind);
 	snapshot_put(o, "stop_signal", (uint64_t)w->stop_signal);
 	snapshot_put(o, "listeners", w->listeners);
@@ -499,6 +549,8 @@ static void restore_facts(struct worker *w, const json_t *o)
 	w->created_ms = snapshot_number(o, "created_ms", 0);
 	w->created_wall_ms = snapshot_number(o, "created_wall_ms", 0);
 	w->ring_len = (uint32_t)snapshot_number(o, "ring_len", 0);
+	w->bundle_serial = snapshot_number(o, "bundle_serial", 0);
+	w->tickets_serial = snapshot_number(o, "tickets_serial", 0);
 	w->kind = (enum link_kind)snapshot_number(o, "kind", LINK_NATIVE);
 	w->stop_signal = (int)snapshot_number(o, "stop_signal", 0);
 	w->listeners = snapshot_number(o, "listeners", 0);

@@ -19,6 +19,8 @@
 struct child;
 struct children;
 struct kin;
+struct secrets;
+struct secrets_gift;
 struct watch;
 struct worker;
 
@@ -41,6 +43,7 @@ struct worker_world {
 	struct kin *kin;
 	struct outlet *outlet;
 	struct logs *logs;
+	const struct secrets *secrets;
 	struct rlimit nofile; /* as the supervisor was started with */
 	const struct worker_ops *ops;
 	void *user;
@@ -64,6 +67,8 @@ struct worker {
 	bool image_replaced, image_said; /* by another on disk; as this acceptor has had it */
 	struct worker_stale stale;
 	unsigned memory_looks; /* of memory.c */
+	bool is_trial;	/* it gets the certificates that are prepared */
+	uint64_t bundle_serial, tickets_serial; /* of what it was last given; 0: nothing */
 	bool killed;	   /* was sent KILL: no longer counts against the limit */
 	pid_t pid;
 	int status, error; /* once EXITED: of waitpid(2), or the errno why it never ran */
@@ -92,6 +97,10 @@ void worker_move(struct worker *w, const struct worker_world *world, uint32_t se
 void worker_start(struct worker *w, const struct settings *s, const struct service_settings *svc,
 	uint32_t sink);
 void worker_refuse(struct worker *w, int error);
+/* Sends what it was not given yet. False: there is no room in its channel, or no memory: try again. */
+bool worker_give(struct worker *w, const struct secrets_gift *gift);
+/* A thief may have taken them out of its channel unread. */
+void worker_forget_gifts(struct worker *w);
 
 /* Over an exec, and back: which process it is, its state and its descriptors. NULL: no memory. */
 void worker_save(const struct worker *w, json_t *o);

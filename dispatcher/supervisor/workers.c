@@ -473,6 +473,7 @@ int workers_new(const struct workers_world *world, struct workers **ret_workers)
 		.children = world->children,
 		.outlet = world->outlet,
 		.logs = world->logs,
+		.secrets = world->secrets,
 		.nofile = world->nofile,
 		.ops = &worker_ops,
 		.user = all};

@@ -27,6 +27,7 @@ struct workers_world {
 	struct services *services;
 	struct outlet *outlet;
 	struct logs *logs;
+	const struct secrets *secrets; /* NULL: there are none */
 	struct rlimit nofile; /* as the supervisor was started with */
 	const struct workers_ops *ops;
 	void *user;

@@ -28,7 +28,7 @@ def base_of(stage, directory, port):
     """Services for every kind of worker; the one that is mutated has no load of its own."""
     for name in ("run", "state", "log"):
         (directory / name).mkdir(exist_ok=True)
-    certificates.write(directory / "tls.pem", *certificates.make("localhost"))
+    certificates.write(directory / "tls.pem", *certificates.make("localhost", "*.example.org"))
     return {
         "": [f"RUN_DIR={directory}/run", f"STATE_DIR={directory}/state", f"LOG_DIR={directory}/log",
              f"CONTROL_SOCKET={directory}/run/control.sock", f"WORKER_DIR={stage.bin}", "MAX_PROCS=4",

@@ -277,6 +277,17 @@ static void a_dry_run_says_so(void **state)
 	ANSWERS(s, BEGUN, RESULT("0", "nothing changes"));
 	RUN(s, &o, "reload", "--dry-run");
 	assert_member(s, 0, "dry_run", "true");
+	assert_member(s, 0, "tls", "absent");
+}
+
+static void a_reload_of_certificates_alone_says_so(void **state)
+{
+	struct server *s = *state;
+	struct outcome o;
+
+	ANSWERS(s, BEGUN, RESULT("0", "nothing changes"));
+	RUN(s, &o, "reload", "--tls");
+	assert_member(s, 0, "tls", "true");
 }
 
 static void a_block_is_done_when_it_is_answered(void **state)
@@ -380,6 +391,7 @@ int main(void)
 		WITH_SERVER(of_several_names_one_that_fails_does_not_stop_the_others),
 		WITH_SERVER(times_and_options_are_part_of_the_order),
 		WITH_SERVER(a_dry_run_says_so),
+		WITH_SERVER(a_reload_of_certificates_alone_says_so),
 		WITH_SERVER(a_block_is_done_when_it_is_answered),
 		WITH_SERVER(restart_without_a_name_means_what_is_open),
 		WITH_SERVER(restart_says_that_the_file_has_changed),
