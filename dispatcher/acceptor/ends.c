@@ -37,7 +37,7 @@ struct ends {
 	uint8_t *seen; /* while asking: of the service that is asked about, by connection slot */
 	const struct service *about;
 	const struct slot *of;
-	uint64_t unread;
+	uint64_t unread, unsent;
 };
 
 /* --- what is still open a moment later --- */
@@ -167,8 +167,10 @@ static void add_unread(void *user, const struct sockdiag_socket *one)
 	struct ends *e = user;
 	uint32_t conn = cookies_find(&e->about->cookies, &e->about->conns, one->cookie);
 
-	if (conns_of(&e->about->conns, conn, e->of->index))
-		e->unread += one->unread_bytes;
+	if (!conns_of(&e->about->conns, conn, e->of->index))
+		return;
+	e->unread += one->unread_bytes;
+	e->unsent += one->unsent_bytes;
 }
 
 uint64_t ends_unread(struct ends *e, const struct service *svc, const struct slot *s)
@@ -177,8 +179,8 @@ uint64_t ends_unread(struct ends *e, const struct service *svc, const struct slo
 		return 0;
 	e->about = svc;
 	e->of = s;
-	e->unread = 0;
-	return sockdiag_each(e->asked_fd, &e->ports, add_unread, e) ? 0 : e->unread;
+	e->unread = e->unsent = 0;
+	return sockdiag_each(e->asked_fd, &e->ports, add_unread, e) || e->unsent ? 0 : e->unread;
 }
 
 /* --- time --- */

@@ -17,7 +17,8 @@ void ends_start(struct ends *e, uv_loop_t *loop, struct service *services, uint3
 /* Something may have been missed. */
 void ends_doubt(struct ends *e);
 
-/* Bytes that wait unread on the connections of a worker; 0: none, or it is not known. */
+/* Bytes that wait unread on the connections of a worker. 0: none, or it is not known; or the worker may
+ * wait itself, for a client that does not read. */
 uint64_t ends_unread(struct ends *e, const struct service *svc, const struct slot *s);
 
 #endif

@@ -44,5 +44,5 @@ bool hang_between(const struct hang_sight *before, const struct hang_sight *now)
 
 	if (before->stopped && now->stopped)
 		return true;
-	return unread && passed_ms && (!cpu_ms || cpu_ms >= passed_ms - passed_ms / 10);
+	return unread && (cpu_ms <= passed_ms / 100 || cpu_ms >= passed_ms / 4);
 }

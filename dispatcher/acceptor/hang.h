@@ -30,7 +30,7 @@ struct hang_sight {
 };
 
 /* Whether it hung between two looks: it was stopped all the time; or what its clients sent stayed unread,
- * while it used no CPU at all, or nothing but CPU. Whoever waits for slow clients has nothing unread. */
+ * while it used no CPU to speak of, or hardly anything else. Whoever waits for slow clients has nothing unread. */
 bool hang_between(const struct hang_sight *before, const struct hang_sight *now);
 
 #endif

@@ -101,6 +101,7 @@ static struct sockdiag_socket socket_of(const struct nlmsghdr *head)
 	return (struct sockdiag_socket){
 		.cookie = m->id.idiag_cookie[0] | (uint64_t)m->id.idiag_cookie[1] << 32,
 		.unread_bytes = m->idiag_rqueue,
+		.unsent_bytes = m->idiag_wqueue,
 		.is_open = m->idiag_inode};
 }
 

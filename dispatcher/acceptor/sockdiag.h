@@ -23,7 +23,7 @@ int sockdiag_next_end(int fd, uint64_t *ret_cookie);
 
 struct sockdiag_socket {
 	uint64_t cookie;
-	uint32_t unread_bytes;
+	uint32_t unread_bytes, unsent_bytes;
 	bool is_open; /* some process has it */
 };
 

@@ -122,6 +122,51 @@ def _echoes(address):
         return False
 
 
+# --- HANG_TIMEOUT ---
+
+
+def hanging(stage, number, mode, **options):
+    return adapted(stage, "echo", mode, number, MIN_PROCS=1, MAX_PROCS=2, HANG_TIMEOUT="1s",
+                   HANDOFF_TIMEOUT="300ms", START_TIMEOUT="30s", KILL_TIMEOUT="1s", **options)
+
+
+@pytest.mark.parametrize("mode", ["stopped", "sleeps", "spins"])
+def test_a_server_that_hangs_is_recorded_and_replaced(stage, run_daemon, port, mode):
+    number = port()
+    daemon = run_daemon(hanging(stage, number, "poll" if mode == "stopped" else mode))
+    pid = daemon.workers()[0]["pid"]
+    with Held() as held:
+        sock = held.open(number, served=mode == "stopped")
+        if mode == "stopped":
+            os.kill(pid, signal.SIGSTOP)
+        sock.sendall(b"nobody reads this")
+        daemon.wait_event("worker.record", f"pid={pid} ", seconds=20)
+        daemon.wait_event("worker.exit", f"pid={pid} ", "reason=hung", "lost=1", seconds=20)
+    if mode == "stopped":
+        clients.echo(number)
+
+
+def test_a_server_that_waits_for_slow_clients_does_not_hang(stage, run_daemon, port):
+    number, full, other = port(), port(), port()
+    daemon = run_daemon(hanging(stage, number, "poll"),
+                        adapted(stage, "full", "poll", full, HANG_TIMEOUT="600ms"),
+                        adapted(stage, "other", "sleeps", other, HANG_TIMEOUT="3s", KILL_TIMEOUT="1s"))
+    with Held() as held:
+        held.open(number)  # says nothing any more
+        sock = held.open(full)  # sends and never reads
+        sock.setblocking(False)
+        try:
+            while True:
+                sock.send(b"x" * 65536)
+        except BlockingIOError:
+            pass
+        held.open(other, served=False).sendall(b"?")
+        # by the time that the other is found to hang, these two were looked at several times
+        daemon.wait_event("worker.record", "worker=other/1 ", seconds=20)
+        assert not daemon.events("worker.signal", "worker=(echo|full)/")
+        assert daemon.service("echo")["connections"] == daemon.service("full")["connections"] == 1
+
+
 # --- what goes wrong with servers ---
 
 
@@ -188,3 +233,144 @@ def test_what_a_server_does_to_itself_harms_no_other(stage, run_daemon, port, mo
     wait_until(lambda: _echoes(number), "it serves again")
     if mode == "closer":
         assert not daemon.events("worker.exit", "worker=echo"), "it had closed nothing of ours"
+
+
+# --- the dispatcher changes, or dies ---
+
+
+def new_acceptor(daemon, old):
+    return daemon.wait(lambda status: status["dispatcher"]["acceptor_pid"] not in (0, None, old),
+                       "a new acceptor", 15)["dispatcher"]["acceptor_pid"]
+
+
+def check_nobody_noticed(daemon, result, others=0):
+    total = result["ok"] + others
+    assert result["failed"] == {}, result
+    wait_counts(daemon, total, total, 0, 0)
+
+
+@pytest.mark.parametrize("mode", ["poll", "preforks"])
+def test_kill_9_of_the_acceptor_costs_no_client_anything(stage, run_daemon, port, rounds, mode):
+    number = port()
+    daemon = run_daemon(adapted(stage, "echo", mode, number, MIN_PROCS=4, MAX_PROCS=4, MAX_CONNS=50))
+    daemon.expect_errors(r"acceptor\.exit")
+    with Held() as held, Load(number, 16) as load:
+        held.open(number)
+        for _ in range(rounds(8)):
+            busiest(daemon)
+            pid = daemon.acceptor_pid()
+            os.kill(pid, signal.SIGKILL)
+            new_acceptor(daemon, pid)
+        clients.echo_on(held.socks[0], b"never cut\n")
+        held.close()
+        result = load.stop()
+    check_nobody_noticed(daemon, result, 1)
+    assert not daemon.events("worker.(signal|false_report)")
+
+
+def test_what_ends_while_no_acceptor_lives_is_counted_by_the_next(stage, run_daemon, port):
+    number = port()
+    daemon = run_daemon(adapted(stage, "echo", "forks", number, MIN_PROCS=1, MAX_PROCS=1, MAX_CONNS=4))
+    daemon.expect_errors(r"acceptor\.exit")
+    with Held() as held:
+        held.open(number)
+        held.open(number)
+        worker = daemon.workers()[0]["pid"]
+        child = next(pid for pid in members(daemon, "forks") if pid != worker)
+        acceptor = daemon.acceptor_pid()
+        os.kill(acceptor, signal.SIGSTOP)
+        os.kill(child, signal.SIGKILL)
+        os.kill(acceptor, signal.SIGKILL)
+        new_acceptor(daemon, acceptor)
+        wait_counts(daemon, 2, 1, 0, 1)
+    wait_counts(daemon, 2, 2, 0, 0)
+
+
+@pytest.mark.parametrize("order", [["restart", "echo"], ["reload"], ["restart", "acceptor"]])
+def test_orders_under_load_cost_no_client_anything(stage, run_daemon, port, rounds, order):
+    number = port()
+    daemon = run_daemon(adapted(stage, "echo", "poll", number, MIN_PROCS=2, MAX_PROCS=6))
+    with Held() as held, Load(number, 8) as load:
+        held.open(number)
+        for turn in range(rounds(3)):
+            busiest(daemon)
+            if order == ["reload"]:
+                text = daemon.config_path.read_text()
+                daemon.config_path.write_text(text + f"ENVIRONMENT=TURN={turn}\n")
+            daemon.order(*order)
+            daemon.wait_service(lambda one: len(one["workers"]) <= 5, "most of the old have gone")
+        clients.echo_on(held.socks[0], b"never cut\n")
+        held.close()
+        result = load.stop()
+    check_nobody_noticed(daemon, result, 1)
+    assert not daemon.events("worker.signal", "signal=KILL")
+
+
+def test_a_reload_that_adds_a_port_replaces_the_workers_and_mixes_nothing_up(stage, run_daemon, port):
+    one, two = port(), port()
+    daemon = run_daemon(adapted(stage, "echo", "poll", one, MIN_PROCS=2, MAX_PROCS=4))
+    before = {w["pid"] for w in daemon.workers()}
+    with Held() as held, Load(one, 8) as load:
+        held.open(one)
+        busiest(daemon)
+        daemon.config_path.write_text(daemon.config_path.read_text().replace(
+            f"PORT=127.0.0.1:{one}", f"PORT=127.0.0.1:{one}\nPORT=127.0.0.1:{two}").replace(
+            f" poll 127.0.0.1:{one}", f" poll 127.0.0.1:{one} 127.0.0.1:{two}"))
+        daemon.order("reload")
+        for _ in range(20):
+            clients.echo(two)
+        clients.echo_on(held.socks[0], b"never cut\n")
+        held.close()
+        result = load.stop()
+    check_nobody_noticed(daemon, result, 21)
+    wait_until(lambda: not before & {w["pid"] for w in daemon.service()["workers"]}, "all are new")
+    daemon.config_path.write_text(daemon.config_path.read_text().replace(
+        f"\nPORT=127.0.0.1:{two}", "").replace(f" 127.0.0.1:{two}", ""))
+    with Load(one, 8) as load:
+        daemon.order("reload")
+        daemon.wait_event("listener.closed", str(two))
+        load.stop()
+    assert not daemon.events("worker.(signal|false_report|unfit)")
+
+
+@pytest.mark.parametrize("style", ["silent", "eof"])
+def test_a_server_that_retires_gets_its_stop_signal_when_it_has_nothing_left(
+        stage, run_daemon, port, style):
+    number = port()
+    daemon = run_daemon(adapted(stage, "echo", "poll", number, MIN_PROCS=1, MAX_PROCS=1,
+                                MAX_LIFE_CONNS=1, STOP_SIGNAL="USR1", STOP_STYLE=style))
+    with Held() as held:
+        held.open(number)
+        daemon.wait_event("worker.retire", "worker=echo/1 ", "reason=spent")
+        clients.echo(number)  # another serves
+        clients.echo_on(held.socks[0])
+        assert not daemon.events("worker.exit", "worker=echo/1 ")
+    status = "signal:USR1" if style == "silent" else "(signal:USR1|exit:0)"
+    daemon.wait_event("worker.exit", "worker=echo/1 ", f"status={status}", "lost=0")
+
+
+def test_over_a_unix_socket_too(stage, run_daemon, directory, rounds):
+    path = f"{directory}/echo.sock"
+    daemon = run_daemon(adapted(stage, "echo", "poll", f"unix:{path}", MIN_PROCS=2, MAX_PROCS=2,
+                                MAX_LIFE_CONNS=50, SOCKET_MODE="0666"))
+    with Load(path, 8, rounds(500)) as load:
+        result = load.wait()
+    check_nobody_noticed(daemon, result)
+    assert os.path.exists(path), "no server of it removes the socket of all"
+
+
+@pytest.mark.parametrize("mode", ["poll", "threads"])
+def test_adapted_workers_end_by_themselves_when_the_dispatcher_is_gone(stage, run_daemon, port, mode):
+    number = port()
+    daemon = run_daemon(adapted(stage, "echo", mode, number, MIN_PROCS=2, MAX_PROCS=2))
+    pids = [w["pid"] for w in daemon.workers()]
+    daemon.expect_errors("supervisor.gone")
+    with Held() as held:
+        held.open(number)
+        acceptor = daemon.acceptor_pid()
+        os.kill(daemon.supervisor_pid, signal.SIGKILL)
+        daemon.process.wait()
+        os.kill(acceptor, signal.SIGKILL)
+        clients.echo_on(held.socks[0], b"never cut\n")
+    wait_until(lambda: processes.reap() or not any(processes.alive(pid) for pid in pids),
+               "they have gone")

@@ -13,9 +13,12 @@
  * leaver   as preforks, but the children have sessions of their own and stay
  * exits    ends in the midst of its third accept
  * closer   as poll, but closes every descriptor that it has not opened
+ * sleeps   accepts, reads nothing any more, and sleeps
+ * spins    accepts, reads nothing any more, and computes
  * bomb     as poll, with children that fork children, each in a session of its own */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -97,13 +100,37 @@ static int accept_one(int fd)
 	return got;
 }
 
+/* A listener that fails is closed: who is served is served on. Returns how many came. */
+static int accept_for_poll(struct pollfd *listener, struct pollfd *ret)
+{
+	int fd = accept(listener->fd, NULL, NULL);
+
+	if (fd < 0 && errno != EAGAIN && errno != EINTR) {
+		close(listener->fd);
+		listener->fd = -1;
+	}
+	*ret = (struct pollfd){.fd = fd, .events = POLLIN};
+	return fd >= 0;
+}
+
+static int all_closed(const struct pollfd *listeners, int count)
+{
+	int closed = 0;
+
+	for (int i = 0; i < count; i++)
+		closed += listeners[i].fd < 0;
+	return closed == count;
+}
+
 static void serve_poll(const int *listeners, int count)
 {
 	struct pollfd p[MOST];
 	int n = count;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
+		fcntl(listeners[i], F_SETFL, O_NONBLOCK);
 		p[i] = (struct pollfd){.fd = listeners[i], .events = POLLIN};
+	}
 	for (;;) {
 		if (poll(p, (nfds_t)n, -1) < 0)
 			continue;
@@ -114,7 +141,9 @@ static void serve_poll(const int *listeners, int count)
 			}
 		for (int i = 0; i < count && n < MOST; i++)
 			if (p[i].revents)
-				p[n++] = (struct pollfd){.fd = accept_one(p[i].fd), .events = POLLIN};
+				n += accept_for_poll(&p[i], &p[n]);
+		if (n == count && all_closed(p, count))
+			exit(0);
 	}
 }
 
@@ -170,6 +199,15 @@ static void serve_and_exit(int fd)
 	_exit(3);
 }
 
+static void serve_no_more(int fd, int spins)
+{
+	accept_one(fd);
+	while (spins)
+		;
+	for (;;)
+		pause();
+}
+
 static void close_others(int last)
 {
 	for (int fd = 3; fd < 1024; fd++)
@@ -222,6 +260,8 @@ int main(int argc, char **argv)
 		serve_single(listeners[0]);
 	if (!strcmp(mode, "preforks") || !strcmp(mode, "leaver"))
 		serve_preforked(listeners[0], !strcmp(mode, "leaver"));
+	if (!strcmp(mode, "sleeps") || !strcmp(mode, "spins"))
+		serve_no_more(listeners[0], !strcmp(mode, "spins"));
 	if (!strcmp(mode, "exits"))
 		serve_and_exit(listeners[0]);
 	serve_poll(listeners, count);
