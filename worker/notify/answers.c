@@ -46,7 +46,9 @@ static uint64_t covered_by(const struct notify *n, int fd, const struct sockaddr
 	return adapter_covers(&n->adapter, &bound, is_dual);
 }
 
-/* 0: swallowed; 1: not ours; or -errno. */
+enum swallowed { NOT_OURS = 1, ELSEWHERE };
+
+/* 0: swallowed; NOT_OURS, ELSEWHERE (a stream socket of the program itself); or -errno. */
 static int swallow(struct notify *n, int fd, const struct sockaddr_storage *name, socklen_t len)
 {
 	int domain = option_of(fd, SOL_SOCKET, SO_DOMAIN);
@@ -56,7 +58,7 @@ static int swallow(struct notify *n, int fd, const struct sockaddr_storage *name
 	if (spots_find(&n->spots, cookie))
 		return -EINVAL; /* bound already */
 	if (!mask || !cookie)
-		return 1;
+		return option_of(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM ? ELSEWHERE : NOT_OURS;
 	spot = spots_add(&n->spots, cookie);
 	if (!spot)
 		return -ENOMEM;
@@ -69,37 +71,38 @@ static int swallow(struct notify *n, int fd, const struct sockaddr_storage *name
 	return 0;
 }
 
-static void on_bind(struct notify *n, const struct caller *c, int fd, struct spot *spot)
+/* The program uses another address, which is its right; but if it gets no further, this is why. */
+static void note_stray(
+	struct notify *n, const char *does, const struct sockaddr_storage *name, socklen_t len)
 {
-	struct sockaddr_storage name;
-	socklen_t len;
-	int result = read_name(c, &name, &len) ? swallow(n, fd, &name, len) : 1;
-
-	if (result > 0)
-		caller_continue(c);
-	else
-		caller_answer(c, result);
-}
-
-/* --- listen --- */
-
-/* The program listens elsewhere, which is its right; but if that is all it does, this is why. */
-static void note_stray(struct notify *n, int fd)
-{
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
 	char text[ADDR_TEXT_BYTES], line[PAGE_LINE_BYTES];
 	struct addr addr;
 
-	if (n->is_ready || getsockname(fd, (struct sockaddr *)&name, &len) < 0 ||
-		(name.ss_family != AF_INET && name.ss_family != AF_INET6))
+	addr_from_sockaddr(&addr, (const struct sockaddr *)name, len);
+	if (n->is_ready || !addr.port || (addr.family != AF_INET && addr.family != AF_INET6))
 		return;
-	addr_from_sockaddr(&addr, (struct sockaddr *)&name, len);
-	snprintf(line, sizeof(line), "adapter: listens on %s, which is no PORT of this service",
+	snprintf(line, sizeof(line), "adapter: %s %s, which is no PORT of this service", does,
 		addr_format(&addr, text));
 	report_line(&n->report, line);
 	n->told_stray = true;
 }
+
+static void on_bind(struct notify *n, const struct caller *c, int fd, struct spot *spot)
+{
+	struct sockaddr_storage name;
+	socklen_t len;
+	int result = read_name(c, &name, &len) ? swallow(n, fd, &name, len) : NOT_OURS;
+
+	if (result <= 0) {
+		caller_answer(c, result);
+		return;
+	}
+	if (result == ELSEWHERE)
+		note_stray(n, "binds", &name, len); /* it may be taken, by another worker */
+	caller_continue(c);
+}
+
+/* --- listen --- */
 
 void answer_progress(struct notify *n)
 {
@@ -144,10 +147,13 @@ static int take_over(struct notify *n, const struct caller *c, int fd, struct sp
 
 static void on_listen(struct notify *n, const struct caller *c, int fd, struct spot *spot)
 {
+	struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
+	socklen_t len = sizeof(name);
 	int bad;
 
 	if (!spot) {
-		note_stray(n, fd);
+		if (!getsockname(fd, (struct sockaddr *)&name, &len))
+			note_stray(n, "listens on", &name, len);
 		caller_continue(c);
 		return;
 	}

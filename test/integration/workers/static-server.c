@@ -6,6 +6,7 @@
  *the same listener dup			listens by a duplicate, of which it closes the first close=N
  *[stay]		closes the listener after N connections, and counts the events that follow
  *	files=N			has no more than N descriptors
+ *	plain			says nothing by itself
  *
  * A client reads "PID TASK PEER LOCAL LISTENER TYPE LISTENING FLAGS", then what it sends, until it
  *closes; "exit N" and "abort" end the server. TERM makes it exit with status 7. */
@@ -27,7 +28,7 @@
 
 struct server {
 	int port, threads, procs, close_after, files;
-	bool any, six, uses_epoll, early, edge, one, dup;
+	bool any, six, uses_epoll, early, edge, one, dup, plain;
 	int listener, set, served;
 };
 
@@ -47,7 +48,8 @@ static void read_word(struct server *s, const char *word)
 		const char *name;
 		bool *flag;
 	} flags[] = {{"any", &s->any}, {"six", &s->six}, {"epoll", &s->uses_epoll},
-		{"early", &s->early}, {"edge", &s->edge}, {"one", &s->one}, {"dup", &s->dup}};
+		{"early", &s->early}, {"edge", &s->edge}, {"one", &s->one}, {"dup", &s->dup},
+		{"plain", &s->plain}};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
 		if (!strcmp(word, flags[i].name)) {
@@ -106,15 +108,23 @@ static void obey(const char *text, ssize_t len)
 		abort();
 }
 
-static void serve(struct server *s, int fd, const struct sockaddr_storage *peer)
+static void greet(struct server *s, int fd, const struct sockaddr_storage *peer)
 {
-	char texts[3][80], buf[512];
-	ssize_t got;
+	char texts[3][80];
 
 	dprintf(fd, "%d %d %s %s %s %d %d %d\n", (int)getpid(), (int)gettid(),
 		text_of(peer, texts[0]), name_of(fd, texts[1]), name_of(s->listener, texts[2]),
 		option(s->listener, SO_TYPE), option(s->listener, SO_ACCEPTCONN),
 		fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+static void serve(struct server *s, int fd, const struct sockaddr_storage *peer)
+{
+	char buf[512];
+	ssize_t got;
+
+	if (!s->plain)
+		greet(s, fd, peer);
 	while ((got = read(fd, buf, sizeof(buf))) > 0) {
 		obey(buf, got);
 		if (write(fd, buf, (size_t)got) < 0)
