@@ -3,31 +3,18 @@
 #include "dispatcher/acceptor/endings.h"
 #include "common/base.h"
 #include "common/clock.h"
+#include "dispatcher/acceptor/refusal.h"
 
 #include <poll.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 
 #define ENDING_MS 2000
 #define LOOK_MS 20
-#define THROWS 16 /* a time; the rest the next time */
-#define THROW_BYTES (1 << 20)
-
-/* MSG_TRUNC: the kernel throws them away (tcp(7)). A unix socket knows no such thing and needs none:
- * there the reader finds what was sent before it is told of a reset. Not recv(3): a sanitizer would take
- * the missing buffer for a mistake. */
-static void throw_away(int fd)
-{
-	for (unsigned i = 0; i < THROWS; i++)
-		if (syscall(SYS_recvfrom, fd, NULL, THROW_BYTES, MSG_TRUNC | MSG_DONTWAIT, NULL, NULL) <= 0)
-			return;
-}
 
 static void end(struct endings *e, unsigned place)
 {
 	int fd = e->hand->ending[place];
 
-	throw_away(fd);
+	refusal_throw_away(fd);
 	close(fd);
 	hand_store(&e->hand->ending[place], 0);
 	e->count--;
@@ -49,7 +36,7 @@ static void look(struct endings *e, uint64_t now_ms)
 		if (polls[i].revents & ~POLLIN || now_ms >= e->until_ms[i])
 			end(e, i);
 		else if (polls[i].revents)
-			throw_away(polls[i].fd);
+			refusal_throw_away(polls[i].fd);
 	}
 }
 

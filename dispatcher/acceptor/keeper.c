@@ -11,6 +11,7 @@
 #include "common/base.h"
 #include "common/chan.h"
 #include "dispatcher/acceptor/hand.h"
+#include "dispatcher/acceptor/refusal.h"
 #include "dispatcher/acceptor/sandbox.h"
 
 #include <errno.h>
@@ -171,6 +172,9 @@ void keeper_rescue(const struct hand *hand)
 		park_service(hand, &hand->services[i]);
 	if (unentered >= 0)
 		park_unentered(hand, unentered);
+	for (unsigned i = 0; i < HAND_ENDING; i++)
+		if (hand->ending[i])
+			refusal_throw_away(hand->ending[i]); /* closed with bytes unread, it would be reset */
 }
 
 /* --- the process --- */

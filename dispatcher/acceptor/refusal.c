@@ -5,6 +5,10 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+
+#define THROWS 16 /* a time; the rest the next time */
+#define THROW_BYTES (1 << 20)
 
 static void put(char *bytes, size_t *len, const char *more)
 {
@@ -36,4 +40,14 @@ void refusal_say(int fd, const char *bytes, size_t len)
 	if (len)
 		(void)!send(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	shutdown(fd, SHUT_WR);
+}
+
+/* MSG_TRUNC: the kernel throws them away (tcp(7)). A unix socket knows no such thing and needs none:
+ * there the reader finds what was sent before it is told of a reset. Not recv(3): a sanitizer would take
+ * the missing buffer for a mistake. */
+void refusal_throw_away(int fd)
+{
+	for (unsigned i = 0; i < THROWS; i++)
+		if (syscall(SYS_recvfrom, fd, NULL, THROW_BYTES, MSG_TRUNC | MSG_DONTWAIT, NULL, NULL) <= 0)
+			return;
 }

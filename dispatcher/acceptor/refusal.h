@@ -13,4 +13,7 @@ size_t refusal_make(const char *text, char ret_bytes[REFUSAL_BYTES]);
 /* Says it, as far as it goes at once, and that nothing follows. */
 void refusal_say(int fd, const char *bytes, size_t len);
 
+/* What has come is unread no more, and nobody has read it. */
+void refusal_throw_away(int fd);
+
 #endif

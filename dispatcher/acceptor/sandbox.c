@@ -35,7 +35,7 @@ static const int allowed[] = {
 static const int allowed_keeper[] = {
 	SCMP_SYS(clock_nanosleep), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(fcntl),
 	SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(nanosleep), SCMP_SYS(poll),
-	SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendmsg),
+	SCMP_SYS(recvfrom), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendmsg),
 };
 
 static int add_rules(scmp_filter_ctx filter, const int *calls, size_t count)
