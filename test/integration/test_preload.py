@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import threading
 
@@ -218,6 +219,7 @@ def test_when_the_dispatcher_is_gone_it_serves_to_the_end_and_then_ends(adapt, n
         assert cpu_of(program.pid) - before < 10  # of 50: it does not spin
         assert processes.alive(program.pid)
     wait_until(lambda: not processes.alive(program.pid), "ends", 10)
+    assert os.WTERMSIG(os.waitpid(program.pid, 0)[1]) == signal.SIGTERM
 
 
 def test_end_of_file_ends_accept_where_the_service_wants_it(adapt, name):

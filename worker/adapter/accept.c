@@ -176,6 +176,24 @@ static void wake_others(int fd, uint64_t mask)
 	}
 }
 
+static bool is_listened_here(int listener)
+{
+	for (int fd = fds_next(&shim.fds, 0); fd >= 0; fd = fds_next(&shim.fds, fd + 1)) {
+		const struct adapter_bound *bound = listeners_bound(fds_get(&shim.fds, fd));
+
+		if (bound && (bound->mask & (UINT64_C(1) << listener)))
+			return true;
+	}
+	return false;
+}
+
+static int nap(void)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	return ppoll(NULL, 0, &moment, NULL);
+}
+
 static enum offer_answer receive_own(int fd, int flags, uint64_t mask, struct offer *ret)
 {
 	uint32_t me = (uint32_t)syscall(SYS_gettid);
@@ -191,6 +209,11 @@ static enum offer_answer receive_own(int fd, int flags, uint64_t mask, struct of
 	else
 		errno = EAGAIN;
 	end_turn(me);
+	if (answer == OFFER_FAILED && first >= 0 && !is_listened_here(first)) {
+		nap(); /* another process has to take it, and this one would be woken until it has
+			*/
+		errno = EAGAIN;
+	}
 	if (answer == OFFER_TAKEN)
 		wake_others(fd, mask);
 	return answer;
@@ -201,13 +224,12 @@ static enum offer_answer receive_own(int fd, int flags, uint64_t mask, struct of
 static enum offer_answer receive_shared(int fd, int flags, uint64_t mask, struct offer *ret)
 {
 	struct pollfd readable = {.fd = fd, .events = POLLIN};
-	const struct timespec moment = {.tv_nsec = 1000000};
 	enum offer_answer answer = receive_own(fd, flags, mask, ret);
 
 	if (answer != OFFER_FAILED || errno != EAGAIN || (REAL(fcntl)(fd, F_GETFL) & O_NONBLOCK))
 		return answer;
 	if (peek(fd) != -EAGAIN)
-		return ppoll(NULL, 0, &moment, NULL) < 0 ? OFFER_FAILED : OFFER_AGAIN;
+		return nap() < 0 ? OFFER_FAILED : OFFER_AGAIN;
 	return poll(&readable, 1, -1) < 0 ? OFFER_FAILED : OFFER_AGAIN;
 }
 

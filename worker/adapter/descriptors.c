@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 
 int close_range(unsigned first, unsigned last, int flags);
 void closefrom(int first);
@@ -62,9 +63,10 @@ int close(int fd)
 
 int fclose(FILE *file)
 {
-	int fd = atomic_load(&shim.fds.words) ? fileno(file) : -1, r;
+	int before = errno, fd = atomic_load(&shim.fds.words) ? fileno(file) : -1, r;
 	uint64_t word = fd < 0 ? 0 : fds_get(&shim.fds, fd);
 
+	errno = before;
 	if (!word)
 		return REAL(fclose)(file);
 	word = going(fd, word);
@@ -196,6 +198,19 @@ int close_range(unsigned first, unsigned last, int flags)
 		if (fd_kind(fds_get(&shim.fds, fd)) != FD_OURS)
 			close(fd);
 	return close_around(first, last, flags);
+}
+
+/* How many descriptors there may be is remembered by accept(); it has to look again. */
+int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
+{
+	atomic_store(&shim.room_until, 0);
+	return REAL(setrlimit)(resource, limit);
+}
+
+int setrlimit64(__rlimit_resource_t resource, const struct rlimit64 *limit)
+{
+	atomic_store(&shim.room_until, 0);
+	return REAL(setrlimit64)(resource, limit);
 }
 
 void closefrom(int first)

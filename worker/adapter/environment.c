@@ -9,6 +9,7 @@
 #include "worker/adapter/conns.h"
 #include "worker/adapter/real.h"
 #include "worker/adapter/shim.h"
+#include "worker/adapter/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,8 @@
 
 #define PRELOAD               "LD_PRELOAD"
 #define OUR_FILE              "dispatcher-preload.so"
-#define INHERITED_BYTES       32 /* of one descriptor */
+#define INHERITED_BYTES       48 /* of one descriptor */
+#define INHERITED_MAX         2000 /* descriptors, as one variable must be below 128 KiB (execve(2)) */
 #define FIRST_BEYOND_STANDARD 3
 #define FEW_DESCRIPTORS       128 /* among which such a socket is looked for */
 
@@ -76,6 +78,16 @@ bool environment_take(void)
 	return true;
 }
 
+/* A descriptor that is listed and did not come (posix_spawn() can close and replace them), or came
+ * as something else, is none of ours; the reference that was made for it goes. */
+static void inherit(int fd, uint64_t word, uint64_t cookie)
+{
+	if (cookie && socket_cookie(fd) == cookie)
+		fds_set(&shim.fds, fd, word);
+	else if (fd_kind(word) == FD_CONN)
+		conns_release(fd_value(word));
+}
+
 void environment_inherit(void)
 {
 	char *next = getenv(SHIM_INHERITED);
@@ -83,10 +95,11 @@ void environment_inherit(void)
 	while (next && *next) {
 		int fd = (int)strtol(next, &next, 10);
 		uint64_t word = *next == '=' ? strtoull(next + 1, &next, 16) : 0;
+		uint64_t cookie = *next == '=' ? strtoull(next + 1, &next, 16) : 0;
 
-		if (!word || REAL(fcntl)(fd, F_GETFD) < 0)
+		if (!word)
 			break;
-		fds_set(&shim.fds, fd, word);
+		inherit(fd, word, cookie);
 		next += strspn(next, " ");
 	}
 	unsetenv(SHIM_INHERITED);
@@ -107,7 +120,7 @@ static unsigned count_inherited(void)
 
 	for (int fd = fds_next(&shim.fds, 0); fd >= 0; fd = fds_next(&shim.fds, fd + 1))
 		count += is_inherited(fd, fds_get(&shim.fds, fd));
-	return count;
+	return count < INHERITED_MAX ? count : INHERITED_MAX;
 }
 
 /* A program that inherits a unix socket, beside its standard streams, may be passed connections
@@ -215,7 +228,8 @@ static void add_inherited(struct build *b, unsigned count)
 
 		if (!is_inherited(fd, word))
 			continue;
-		end += sprintf(end, "%d=%llx ", fd, (unsigned long long)word);
+		end += sprintf(end, "%d=%llx=%llx ", fd, (unsigned long long)word,
+			(unsigned long long)socket_cookie(fd));
 		count--;
 	}
 	add(b);

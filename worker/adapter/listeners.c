@@ -8,6 +8,7 @@
 #include "worker/adapter/paths.h"
 #include "worker/adapter/real.h"
 #include "worker/adapter/shim.h"
+#include "worker/adapter/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,14 +24,6 @@ struct adapter_bound *listeners_bound(uint64_t word)
 	if (fd_kind(word) != FD_BOUND && fd_kind(word) != FD_LISTENER)
 		return NULL;
 	return &shim.tally.area->bound[fd_value(word) % ADAPTER_MAX_BOUND];
-}
-
-static int number_option(int fd, int level, int name)
-{
-	socklen_t len = sizeof(int);
-	int value = 0;
-
-	return REAL(getsockopt)(fd, level, name, &value, &len) < 0 ? -1 : value;
 }
 
 static uint64_t find_listeners(const struct adapter_bound *b)
@@ -88,11 +81,11 @@ static bool read_bound(int fd, const struct sockaddr *name, socklen_t len, struc
 {
 	*b = (struct adapter_bound){.name_len = len};
 	if (!name || len < sizeof(name->sa_family) || len > sizeof(b->name) ||
-		number_option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
+		socket_number(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
 		return false;
 	memcpy(&b->name, name, len);
-	b->domain = number_option(fd, SOL_SOCKET, SO_DOMAIN);
-	b->is_v6only = b->domain == AF_INET6 && number_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
+	b->domain = socket_number(fd, SOL_SOCKET, SO_DOMAIN);
+	b->is_v6only = b->domain == AF_INET6 && socket_number(fd, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
 	return b->domain == name->sa_family;
 }
 

@@ -9,18 +9,11 @@
 #include "worker/adapter/listeners.h"
 #include "worker/adapter/real.h"
 #include "worker/adapter/shim.h"
+#include "worker/adapter/sockets.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-
-static uint64_t cookie_of(int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	return REAL(getsockopt)(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
-}
 
 /* Calls act for every descriptor in the control messages. */
 static void each_descriptor(const struct msghdr *m, void (*act)(int fd))
@@ -59,9 +52,9 @@ static void sending(int fd)
 	struct adapter_bound *bound = listeners_bound(word);
 
 	if (bound)
-		sending_listener(bound, cookie_of(fd));
+		sending_listener(bound, socket_cookie(fd));
 	if (fd_kind(word) == FD_CONN && tally_refer(&shim.tally, fd_value(word)))
-		tally_pass(&shim.tally, fd_value(word), cookie_of(fd));
+		tally_pass(&shim.tally, fd_value(word), socket_cookie(fd));
 }
 
 static void not_sent(int fd)
@@ -69,22 +62,21 @@ static void not_sent(int fd)
 	uint64_t word = fds_get(&shim.fds, fd);
 	uint32_t tag;
 
-	if (fd_kind(word) == FD_CONN && tally_find(&shim.tally, cookie_of(fd), &tag))
+	if (fd_kind(word) == FD_CONN && tally_find(&shim.tally, socket_cookie(fd), &tag))
 		conns_release(tag);
 }
 
 static bool received_listener(int fd, uint64_t cookie)
 {
 	struct adapter_area *area = shim.tally.area;
-	int type = 0;
-	socklen_t len = sizeof(type);
 
 	for (uint32_t i = 0; atomic_load(&area->passed) && i < ADAPTER_MAX_BOUND; i++) {
 		if (atomic_load(&area->bound[i].cookie) != cookie)
 			continue;
-		REAL(getsockopt)(fd, SOL_SOCKET, SO_TYPE, &type, &len);
-		fds_set(&shim.fds, fd,
-			fd_word(type == SOCK_SEQPACKET ? FD_LISTENER : FD_BOUND, 0, i));
+		if (socket_number(fd, SOL_SOCKET, SO_TYPE) == SOCK_SEQPACKET)
+			fds_set(&shim.fds, fd, fd_word(FD_LISTENER, 0, i));
+		else
+			fds_set(&shim.fds, fd, fd_word(FD_BOUND, 0, i));
 		return true;
 	}
 	return false;
@@ -92,7 +84,7 @@ static bool received_listener(int fd, uint64_t cookie)
 
 static void received(int fd)
 {
-	uint64_t cookie = cookie_of(fd);
+	uint64_t cookie = socket_cookie(fd);
 	uint32_t tag;
 
 	if (!cookie || fds_get(&shim.fds, fd) || received_listener(fd, cookie))

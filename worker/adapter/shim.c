@@ -10,6 +10,7 @@
 #include "worker/adapter/environment.h"
 #include "worker/adapter/paths.h"
 #include "worker/adapter/real.h"
+#include "worker/adapter/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,14 +68,6 @@ void shim_move_own(int fd)
 		shim.tally.doorbell = high;
 }
 
-static bool is_channel(int fd)
-{
-	socklen_t len = sizeof(int);
-	int type = 0;
-
-	return !REAL(getsockopt)(fd, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_SEQPACKET;
-}
-
 static struct page *map_page(const struct adapter_head *head)
 {
 	size_t bytes = adapter_page_bytes(head->ring_len);
@@ -125,7 +118,8 @@ static bool join(void)
 
 	if (!environment_take() || adapter_read(shim.text, &shim.config) < 0)
 		return false;
-	if (!is_channel(head->channel) || !attach_memory(head) || fds_init(&shim.fds) < 0)
+	if (socket_number(head->channel, SOL_SOCKET, SO_TYPE) != SOCK_SEQPACKET ||
+		!attach_memory(head) || fds_init(&shim.fds) < 0)
 		return false;
 	if (!attach_descriptors(head))
 		return false;

@@ -1,5 +1,6 @@
 /* What the program asks of its listeners, and the addresses of IPv4 clients on its IPv6 listeners.
  */
+#include "worker/adapter/sockets.h"
 #include "common/base.h"
 #include "worker/adapter/address.h"
 #include "worker/adapter/listeners.h"
@@ -9,6 +10,22 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+
+uint64_t socket_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return REAL(getsockopt)(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
+int socket_number(int fd, int level, int name)
+{
+	socklen_t len = sizeof(int);
+	int value = 0;
+
+	return REAL(getsockopt)(fd, level, name, &value, &len) < 0 ? -1 : value;
+}
 
 static int put_bound(const struct adapter_bound *b, struct sockaddr *name, socklen_t *len)
 {

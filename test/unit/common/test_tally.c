@@ -125,6 +125,18 @@ static void the_bell_is_rung_once_each_time_that_it_is_armed(void **state)
 	assert_int_equal(read(bell_pipe[0], bytes, sizeof(bytes)), 1);
 }
 
+static void nobody_is_rung_who_is_gone(void **state)
+{
+	struct tally *t = *state;
+
+	page_arm(&bell);
+	close(bell_pipe[0]);
+	signal(SIGPIPE, SIG_DFL);
+	tally_take(t, 1);
+	bell_pipe[0] = dup(bell_pipe[1]); /* for the end of the test */
+	assert_int_equal(tally_open(t), 1);
+}
+
 static void what_is_passed_is_found_once(void **state)
 {
 	struct tally *t = *state;
@@ -231,6 +243,7 @@ int main(void)
 			it_is_ready_when_every_listener_is_covered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			the_bell_is_rung_once_each_time_that_it_is_armed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nobody_is_rung_who_is_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_passed_is_found_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			reports_of_many_processes_are_told_once_each_in_order, set_up, tear_down),
