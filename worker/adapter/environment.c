@@ -75,6 +75,7 @@ bool environment_take(void)
 	if (!take(ADAPTER_ENV, shim.text, sizeof(shim.text)))
 		return false;
 	take_preload();
+	unsetenv("DISPATCHER_WORKER");
 	return true;
 }
 
