@@ -1,6 +1,6 @@
 """Says what a freshly started example offers: config/try runs this.
 
-tour.py DISPATCHERCTL CONTROL-SOCKET PID: waits until every service is open, then prints what to try.
+tour.py DISPATCHERCTL CONTROL-SOCKET PID MAILDIR: waits until every service is open, then prints what to try.
 """
 
 import json
@@ -32,8 +32,10 @@ def wait_for_services(ctl, socket, pid):
     sys.exit("The dispatcher does not answer; its messages stand above.")
 
 
-def netcat(address):
+def command(service, address):
     """The command line that talks to a listener."""
+    if service == "smtp":
+        return f"swaks --server {address} --to you@example.org"
     if address.startswith("unix:"):
         return f"nc -U {address[5:]}"
     host, _, port = address.rpartition(":")
@@ -42,7 +44,7 @@ def netcat(address):
 
 
 def main():
-    ctl, socket, pid = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    ctl, socket, pid, maildir = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     try:
         services = wait_for_services(ctl, socket, pid)
     except ProcessLookupError:
@@ -53,8 +55,8 @@ def main():
             print(f"  {service['name']}: {service['state']} ({service['why']})")
             continue
         for listener in service["listeners"]:
-            print(f"  {netcat(listener['address']):44} # {service['name']}")
-    print(f"\n  {ctl} -s {socket} status")
+            print(f"  {command(service['name'], listener['address']):60} # {service['name']}")
+    print(f"\nMail comes into {maildir}/new. And look at it all with\n\n  {ctl} -s {socket} status")
     print("\nand kill a worker, the acceptor, or both, while you are connected. Ctrl-C ends it all.\n",
           flush=True)
 
