@@ -8,7 +8,10 @@
 #include "worker/tlsset.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define QUIET_MS  10000
 #define WHY_BYTES 256
@@ -107,11 +110,22 @@ bool secure_any(struct worker *w)
 	return any;
 }
 
+/* Behind a handshake both sides may have to say something small (tickets, then a greeting), which
+ * must not wait for each other's acknowledgement. Fails on a unix socket, where nothing waits. */
+static void hurry(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
 int secure_open(struct worker_conn *c)
 {
 	struct tlsset *set = current(&c->worker->secure);
 	int bad = set ? tlsconn_new(set, c->fd, &c->tls) : -ENOTSUP;
 
+	if (!bad)
+		hurry(c->fd);
 	tlsset_unref(set);
 	return bad;
 }

@@ -15,7 +15,8 @@
 #include <string.h>
 
 #define SURE_GENERATIONS (TLS_MAX_TICKETS - 1) /* for which every ticket is good */
-#define LONGEST_SECONDS  (7 * 24 * 3600)       /* RFC 8446, 4.6.1 */
+#define COARSE_MS        60000
+#define LONGEST_SECONDS  (7 * 24 * 3600) /* RFC 8446, 4.6.1 */
 #define CALLBACK_FAILED  (-1)
 #define CALLBACK_UNKNOWN 0
 #define CALLBACK_USE     1
@@ -72,7 +73,11 @@ long tickets_seconds(struct tickets *t)
 	uint64_t seconds;
 
 	pthread_mutex_lock(&t->lock);
-	seconds = t->keys.count ? (SURE_GENERATIONS * t->keys.lifetime_ms + 999) / 1000 : 0;
+	seconds = (SURE_GENERATIONS * t->keys.lifetime_ms + 999) / 1000;
+	if (t->keys.lifetime_ms < COARSE_MS)
+		seconds++; /* OpenSSL counts whole ones */
+	if (!t->keys.count)
+		seconds = 0;
 	pthread_mutex_unlock(&t->lock);
 	return (long)MIN(seconds, (uint64_t)LONGEST_SECONDS);
 }
