@@ -76,6 +76,44 @@ static void the_next_look_is_never_in_the_past(void **state)
 	}
 }
 
+static bool hung(struct hang_sight before, struct hang_sight now)
+{
+	now.at_ms = before.at_ms + LIMIT_MS;
+	return hang_between(&before, &now);
+}
+
+static void who_is_stopped_all_the_time_hangs(void **state)
+{
+	struct hang_sight stopped = {.stopped = true}, runs = {0};
+
+	assert_true(hung(stopped, stopped));
+	assert_false(hung(runs, stopped));
+	assert_false(hung(stopped, runs));
+}
+
+static void who_leaves_unread_what_came_and_does_nothing_hangs(void **state)
+{
+	struct hang_sight some = {.unread_bytes = 10}, more = {.unread_bytes = 20}, none = {0};
+
+	assert_true(hung(some, some));
+	assert_true(hung(some, more));
+	assert_false(hung(more, some));
+	assert_false(hung(none, some));
+	assert_false(hung(none, none));
+}
+
+static void who_leaves_unread_what_came_and_computes_hangs_unless_it_works_for_others(void **state)
+{
+	struct hang_sight before = {.unread_bytes = 10, .cpu_ms = 7000};
+	struct hang_sight spins = {.unread_bytes = 10, .cpu_ms = 7900};
+	struct hang_sight works = {.unread_bytes = 10, .cpu_ms = 7100};
+	struct hang_sight ticks = {.unread_bytes = 10, .cpu_ms = 7010};
+
+	assert_true(hung(before, spins));
+	assert_false(hung(before, works));
+	assert_true(hung(before, ticks));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +123,9 @@ int main(void)
 		cmocka_unit_test_setup(a_late_question_leaves_as_much_time_for_the_answer, begin),
 		cmocka_unit_test_setup(who_has_nothing_to_do_is_left_alone, begin),
 		cmocka_unit_test_setup(the_next_look_is_never_in_the_past, begin),
+		cmocka_unit_test(who_is_stopped_all_the_time_hangs),
+		cmocka_unit_test(who_leaves_unread_what_came_and_does_nothing_hangs),
+		cmocka_unit_test(who_leaves_unread_what_came_and_computes_hangs_unless_it_works_for_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
