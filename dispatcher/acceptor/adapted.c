@@ -18,6 +18,11 @@
 #define LOOK_MS 200	  /* after a theft */
 #define BUSY_LOOK_MS 2000 /* ... if it serves somebody: what it ends then tells more */
 
+static bool knows(const struct slot *s, uint32_t listener)
+{
+	return !s->kind.is_adapted || (listener < 64 && s->kind.listeners & (uint64_t)1 << listener);
+}
+
 bool adapted_suits(const struct service *svc, const struct slot *s)
 {
 	if (!s->kind.is_adapted)
@@ -25,14 +30,24 @@ bool adapted_suits(const struct service *svc, const struct slot *s)
 	if (svc->set->adapter != ADAPTER_SERVER)
 		return false;
 	for (uint32_t i = 0; i < svc->listener_count; i++)
-		if (!svc->listeners[i].leaving && !adapted_knows(s, &svc->listeners[i]))
+		if (!svc->listeners[i].leaving && !knows(s, i))
 			return false;
 	return true;
 }
 
-bool adapted_knows(const struct slot *s, const struct listener *l)
+/* Only of a listener that is being given up: those that were started since know nothing of it. */
+struct slot *adapted_who_knows(struct service *svc, struct slot *s, uint32_t listener)
 {
-	return !s->kind.is_adapted || (l->index < 64 && s->kind.listeners & (uint64_t)1 << l->index);
+	if (knows(s, listener))
+		return s;
+	for (uint32_t i = 0; i < svc->slot_count; i++) {
+		struct slot *other = &svc->slots[i];
+
+		if (other->serial && !other->exited && !other->liar && !other->unsettled &&
+			knows(other, listener) && pool_room_of(svc->pool, i))
+			return other;
+	}
+	return NULL;
 }
 
 bool adapted_was_stopped(const struct slot *s)

@@ -8,8 +8,9 @@
 /* It was started for all that the service listens on now; others retire when a reload is over. */
 bool adapted_suits(const struct service *svc, const struct slot *s);
 
-/* Whether it knows what a connection of this listener is. */
-bool adapted_knows(const struct slot *s, const struct listener *l);
+/* Who takes a connection of this listener (index) in place of s, which may not know what it is: s itself,
+ * another with room, or NULL. */
+struct slot *adapted_who_knows(struct service *svc, struct slot *s, uint32_t listener);
 
 /* Its unread offers were taken away: it is asked nothing, but watched. silent: there were none, although
  * it has not said that it read them. */

@@ -6,6 +6,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/adapted.h"
 #include "dispatcher/acceptor/blocks.h"
 #include "dispatcher/acceptor/endings.h"
 #include "dispatcher/acceptor/full.h"
@@ -231,10 +232,31 @@ static void let_go(struct service *svc, unsigned count)
 	memmove(st->places, st->places + count, st->count * sizeof(*st->places));
 }
 
+/* It came by a port that is being given up, and no server that listened there is left. */
+static void drop_stranger(struct service *svc)
+{
+	struct msg_conn conn = svc->stash.conns[0];
+	char text[ADDR_TEXT_BYTES];
+
+	log_event(EV_CONN_REFUSED, "service=%s peer=%s why=port_given_up", svc->name,
+		addr_format(&conn.peer, text));
+	let_go(svc, 1);
+	serve_source_closed(svc, &conn.peer);
+	svc->book->refused++;
+	conns_close(&svc->conns, conn.slot);
+	svc->retry_ms = 0;
+}
+
 bool serve_give(struct service *svc, struct slot *s, unsigned count, uint64_t now_ms)
 {
 	bool given;
 
+	if (svc->has_adapted)
+		s = adapted_who_knows(svc, s, svc->stash.conns[0].listener);
+	if (!s) {
+		drop_stranger(svc);
+		return true;
+	}
 	hand_offers(svc->hand, svc->book->handed, places_of(&svc->stash, count));
 	given = offer(svc, s, count, now_ms);
 	if (given)

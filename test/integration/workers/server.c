@@ -15,17 +15,21 @@
  * closer   as poll, but closes every descriptor that it has not opened
  * sleeps   accepts, reads nothing any more, and sleeps
  * spins    accepts, reads nothing any more, and computes
+ * uring    accepts by io_uring, and waits for ever where that fails; ends with 77 where there is none
  * bomb     as poll, with children that fork children, each in a session of its own */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -208,6 +212,31 @@ static void serve_no_more(int fd, int spins)
 		pause();
 }
 
+/* One ring, one accept. */
+static void serve_uring(int fd)
+{
+	struct io_uring_params p = {0};
+	int ring = (int)syscall(SYS_io_uring_setup, 4, &p);
+	struct io_uring_sqe *sqe;
+	unsigned *tail, *array;
+	char *sq;
+
+	if (ring < 0)
+		exit(77);
+	sq = mmap(NULL, p.sq_off.array + p.sq_entries * sizeof(unsigned), PROT_READ | PROT_WRITE,
+		MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	sqe = mmap(NULL, p.sq_entries * sizeof(*sqe), PROT_READ | PROT_WRITE, MAP_SHARED, ring,
+		IORING_OFF_SQES);
+	tail = (unsigned *)(sq + p.sq_off.tail);
+	array = (unsigned *)(sq + p.sq_off.array);
+	*sqe = (struct io_uring_sqe){.opcode = IORING_OP_ACCEPT, .fd = fd};
+	array[0] = 0;
+	__atomic_store_n(tail, 1, __ATOMIC_RELEASE);
+	syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+	for (;;)
+		pause();
+}
+
 static void close_others(int last)
 {
 	for (int fd = 3; fd < 1024; fd++)
@@ -262,6 +291,8 @@ int main(int argc, char **argv)
 		serve_preforked(listeners[0], !strcmp(mode, "leaver"));
 	if (!strcmp(mode, "sleeps") || !strcmp(mode, "spins"))
 		serve_no_more(listeners[0], !strcmp(mode, "spins"));
+	if (!strcmp(mode, "uring"))
+		serve_uring(listeners[0]);
 	if (!strcmp(mode, "exits"))
 		serve_and_exit(listeners[0]);
 	serve_poll(listeners, count);
