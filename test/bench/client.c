@@ -46,6 +46,7 @@ struct client {
 	int epoll;
 	int error; /* of the client itself: stop */
 	uint8_t payload[PAYLOAD_MAX];
+	size_t say_bytes; /* of it */
 };
 
 static void slot_set(struct client *c, struct slot *s, enum phase phase)
@@ -128,7 +129,7 @@ static int open_socket(struct client *c, int *ret_fd)
 static void slot_say(struct client *c, struct slot *s)
 {
 	s->got = 0;
-	if (send(s->fd, c->payload, c->plan->payload_bytes, MSG_NOSIGNAL) >= 0) {
+	if (send(s->fd, c->payload, c->say_bytes, MSG_NOSIGNAL) >= 0) {
 		if (s->phase == WRITING)
 			slot_watch(c, s, EPOLL_CTL_MOD, EPOLLIN);
 		slot_set(c, s, READING);
@@ -163,7 +164,7 @@ static void slot_start(struct client *c, struct slot *s)
 	}
 	slot_set(c, s, READING);
 	slot_watch(c, s, EPOLL_CTL_ADD, EPOLLIN);
-	if (c->plan->mode != CLIENT_SHORT)
+	if (c->plan->mode != CLIENT_SHORT || c->plan->request)
 		slot_say(c, s);
 }
 
@@ -334,6 +335,11 @@ static int client_init(struct client *c)
 	c->in_phase[IDLE] = c->slot_count;
 	for (size_t i = 0; i < sizeof(c->payload); i++)
 		c->payload[i] = (uint8_t)('!' + i % 90);
+	c->say_bytes = p->payload_bytes;
+	if (p->request) {
+		c->say_bytes = MIN(strlen(p->request), sizeof(c->payload));
+		memcpy(c->payload, p->request, c->say_bytes);
+	}
 	return 0;
 }
 

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 enum client_mode {
-	CLIENT_SHORT, /* connect, read the first bytes, close */
+	CLIENT_SHORT, /* connect, send a request if there is one, read the first bytes, close */
 	CLIENT_ECHO,  /* connect, send, read it back, close */
 	CLIENT_HOLD,  /* as echo, but all stay open together before they echo once more */
 };
@@ -35,6 +35,7 @@ struct client_plan {
 	uint64_t timeout_ms;  /* for each connection to get its answer */
 	uint64_t hold_ms;
 	uint32_t payload_bytes; /* of an echo */
+	const char *request;	/* of short, below PAYLOAD_MAX bytes; NULL: the server speaks first */
 	uint32_t sources;	/* source addresses from 127.0.0.2 on; 0 = the kernel's choice */
 	bool fin;		/* end with FIN: leaves TIME_WAIT behind; else with RST */
 	void (*on_held)(uint64_t held); /* hold mode: all are open now */

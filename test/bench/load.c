@@ -34,6 +34,7 @@ static const char usage_text[] =
 	"  -t, --time=SECONDS     begin none after this time (no limit)\n"
 	"  -w, --timeout=SECONDS  longest wait for an answer (10)\n"
 	"  -H, --hold=SECONDS     hold mode: time that all are held (1)\n"
+	"  -q, --request=TEXT     short: what to send before the first bytes are read (nothing)\n"
 	"  -b, --bytes=N          payload of an echo, at most 4096 (64)\n"
 	"  -s, --sources=N        source addresses from 127.0.0.2 on, in turn\n"
 	"  -f, --fin              end connections with FIN instead of RST\n"
@@ -41,7 +42,7 @@ static const char usage_text[] =
 	"  -j, --json             one line of JSON\n"
 	"Exit status: 0 all answered, 1 some failed, 2 usage, 3 the client itself failed.\n";
 
-static const char short_options[] = "m:c:n:r:t:w:H:b:s:fC:jh";
+static const char short_options[] = "m:c:n:r:t:w:H:q:b:s:fC:jh";
 static const struct option long_options[] = {
 	{"mode", required_argument, NULL, 'm'},
 	{"concurrency", required_argument, NULL, 'c'},
@@ -50,6 +51,7 @@ static const struct option long_options[] = {
 	{"time", required_argument, NULL, 't'},
 	{"timeout", required_argument, NULL, 'w'},
 	{"hold", required_argument, NULL, 'H'},
+	{"request", required_argument, NULL, 'q'},
 	{"bytes", required_argument, NULL, 'b'},
 	{"sources", required_argument, NULL, 's'},
 	{"fin", no_argument, NULL, 'f'},
@@ -95,6 +97,7 @@ static void option(struct options *o, int letter, const char *value)
 	case 't':	p->time_ms = number(value, 0.001, 86400, 1000); break;
 	case 'w':	p->timeout_ms = number(value, 0.001, 86400, 1000); break;
 	case 'H':	p->hold_ms = number(value, 0, 86400, 1000); break;
+	case 'q':	p->request = value; break;
 	case 'b':	p->payload_bytes = (uint32_t)number(value, 1, 4096, 1); break;
 	case 's':	p->sources = (uint32_t)number(value, 1, 65000, 1); break;
 	case 'f':	p->fin = true; break;

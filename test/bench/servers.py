@@ -35,10 +35,10 @@ def wait_until(claim, what, seconds=START_SECONDS):
         time.sleep(0.02)
 
 
-def answers(port):
+def answers(port, request=b'x'):
     try:
         with socket.create_connection(('127.0.0.1', port), timeout=5) as sock:
-            sock.sendall(b'x')
+            sock.sendall(request)
             return bool(sock.recv(1))
     except OSError:
         return False
