@@ -66,6 +66,8 @@ static const struct log_event_doc docs[LOG_EVENTS] = {
 		"These services have other certificates or options of TLS; no worker was replaced for it."},
 	[EV_TLS_TICKETS] = {"tls.tickets", LOG_LEVEL_INFO, "service generation",
 		"A new key encrypts session tickets; the oldest one is forgotten."},
+	[EV_TLS_EXPIRES] = {"tls.expires", LOG_LEVEL_WARNING, "service file names days",
+		"A certificate of the service ends in so many days, 0: it has ended, or will today; once a day."},
 	[EV_WORKER_SPAWN] = {"worker.spawn", LOG_LEVEL_INFO, "worker pid image",
 		"A worker process was started."},
 	[EV_WORKER_SPAWN_FAILED] = {"worker.spawn_failed", LOG_LEVEL_ERROR, "worker why",

@@ -50,6 +50,7 @@ enum link_type {
 	LINK_QUEUE,	/* fds: the ends of a channel, for writing and for reading: who waits for a worker
 			 * of a service that refuses when it is full; before LINK_GO, if it has one */
 	LINK_UNFIT,	/* the worker `serial` of slot cannot serve as it is: text says why, and what helps */
+	LINK_TLS,	/* fd: what there is to tell of the certificates of service, as JSON in sealed memory */
 	/* acceptor -> supervisor */
 	LINK_UP = 32,	  /* I have begun to accept */
 	LINK_PREPARED,	  /* the answer to LINK_PREPARE */

@@ -9,6 +9,7 @@
 #include "common/chan.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/certs.h"
 #include "dispatcher/acceptor/control.h"
 #include "dispatcher/acceptor/crew.h"
 #include "dispatcher/acceptor/ends.h"
@@ -302,6 +303,8 @@ static void service_record(struct acceptor *a, const struct link_record *r, int 
 		opening_listener(svc, r, count ? fds[0] : -1);
 	else if (svc && r->type == LINK_QUEUE && count == 2)
 		queue_consume(svc, fds);
+	else if (svc && r->type == LINK_TLS && count <= 1)
+		certs_keep_consume(svc, count ? fds[0] : -1);
 	else
 		drop(fds, count);
 	if (svc && r->type == LINK_SERVICE)
@@ -367,6 +370,7 @@ static void on_record(void *user, const struct link_record *r, int *fds, unsigne
 	case LINK_SERVICE:
 	case LINK_LISTENER:
 	case LINK_QUEUE:
+	case LINK_TLS:
 		service_record(a, r, fds, count);
 		break;
 	case LINK_LEASE:

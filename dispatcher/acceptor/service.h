@@ -114,6 +114,7 @@ struct service {
 	struct hand *in_hand;	   /* of all services */
 	struct hand_service *hand; /* of this one */
 	struct theft theft;
+	char *certs;	     /* certs.h; NULL: no TLS */
 	struct line *line;   /* who waits for a worker; NULL: a service that never refuses has none */
 	struct full full;
 

@@ -4,6 +4,7 @@
 #include "common/base.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "dispatcher/acceptor/certs.h"
 #include "dispatcher/acceptor/full.h"
 #include "dispatcher/acceptor/line.h"
 #include "dispatcher/acceptor/pump.h"
@@ -110,6 +111,13 @@ static json_t *dispatcher(struct acceptor *a)
 	return d;
 }
 
+/* The tables and what is listened on have the same order. */
+static bool is_tls(const struct service *svc, uint32_t index)
+{
+	return index < svc->set->listeners.count &&
+	       settings_listeners(svc->settings, svc->set)[index].tls;
+}
+
 static json_t *listeners(const struct service *svc, uint64_t *ret_waiting, uint64_t *ret_drops)
 {
 	json_t *array = json_array();
@@ -124,6 +132,7 @@ static json_t *listeners(const struct service *svc, uint64_t *ret_waiting, uint6
 		listener_figures(&svc->listeners[i], &now, &most, &drops);
 		json_object_set_new(l, "address", json_string(svc->listeners[i].name));
 		json_object_set_new(l, "open", json_boolean(svc->listeners[i].fd >= 0));
+		json_object_set_new(l, "tls", json_boolean(is_tls(svc, i)));
 		json_object_set_new(l, "backlog_now", number(now));
 		json_object_set_new(l, "backlog_max", number(most));
 		json_object_set_new(l, "drops", number(drops));
@@ -375,6 +384,7 @@ static json_t *service(struct service *svc, uint64_t now_ms)
 	put_counters(o, svc, now_ms);
 	json_object_set_new(o, "waiting", number(waiting));
 	json_object_set_new(o, "queue", queue(svc, now_ms));
+	json_object_set_new(o, "tls", certs_status(svc));
 	json_object_set_new(o, "listen_overflows", number(drops));
 	json_object_set_new(o, "worker_states", worker_states(svc));
 	json_object_set_new(o, "workers", workers(svc, now_ms));

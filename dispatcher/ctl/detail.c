@@ -79,6 +79,30 @@ static void show_queue(const json_t *s, FILE *out)
 	text_wrap(out, "    queue      ", words);
 }
 
+/* The day that a certificate ends, its file, and what it is for. */
+static void show_certificate(const json_t *cert, const char *first, FILE *out)
+{
+	char words[1024], time[TEXT_SHORT_BYTES];
+	const char *names = text_string(cert, "names", "");
+
+	snprintf(words, sizeof(words), "%.300s until %.10s%s%s%.400s",
+		text_string(cert, "file", "?"), text_time(text_string(cert, "not_after", "?"), time),
+		json_is_true(json_object_get(cert, "newer_on_disk")) ? ", newer on disk (reload --tls)" : "",
+		*names ? ", for " : "", names);
+	text_wrap(out, first, words);
+}
+
+static void show_tls(const json_t *s, FILE *out)
+{
+	const json_t *tls = json_object_get(s, "tls"), *cert;
+	size_t i;
+
+	json_array_foreach (json_object_get(tls, "certificates"), i, cert)
+		show_certificate(cert, i ? "               " : "    tls        ", out);
+	if (json_is_object(tls))
+		fprintf(out, "    tickets    generation %.0f\n", text_number(tls, "ticket_generation"));
+}
+
 static void show_last_exit(const json_t *s, FILE *out)
 {
 	const json_t *exit = json_object_get(s, "last_exit");
@@ -204,6 +228,7 @@ void show_service_details(const json_t *service, FILE *out)
 	show_states(service, out);
 	show_counters(service, out);
 	show_queue(service, out);
+	show_tls(service, out);
 	show_last_exit(service, out);
 	if (json_array_size(workers))
 		fprintf(out, "\n    %-16s %7s %-8s %5s %5s %6s %7s\n", "WORKER", "PID", "STATE", "CONNS",

@@ -13,6 +13,8 @@ struct keyring_cert {
 	char *file, *names; /* names: parted by blanks */
 	uint64_t not_after_s;
 	struct settings_stamp stamp;
+	bool is_newer; /* the file on disk is another than the one that was read; see certs.c */
+	uint64_t warned_wall_ms; /* that it ends; 0: not */
 };
 
 struct keyring_service {

@@ -3,6 +3,7 @@
  * is begun here, and each of its functions ends it, at once or later. */
 #include "common/base.h"
 #include "common/log.h"
+#include "dispatcher/supervisor/certs.h"
 #include "dispatcher/supervisor/logs.h"
 #include "dispatcher/supervisor/ops.h"
 #include "dispatcher/supervisor/records.h"
@@ -221,6 +222,7 @@ void sv_announce(void *user)
 	reload_announce(sv->reload);
 	services_announce(sv->services);
 	workers_announce(sv->workers);
+	certs_announce(sv->certs);
 	thefts_announce(sv->thefts);
 	ops_announce(sv->ops);
 }

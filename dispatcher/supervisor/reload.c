@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "config/tables.h"
 #include "dispatcher/supervisor/baton.h"
+#include "dispatcher/supervisor/certs.h"
 #include "dispatcher/supervisor/delivery.h"
 #include "dispatcher/supervisor/keyring.h"
 #include "dispatcher/supervisor/ops.h"
@@ -200,6 +201,7 @@ static void use_keys(struct reload *r)
 
 	secrets_commit(r->sv->secrets, r->sv->config.settings);
 	delivery_push(r->sv->delivery);
+	certs_announce(r->sv->certs);
 	if (services && *services)
 		log_event(EV_TLS_CHANGED, "services=%s", log_quote(services, quoted));
 }

@@ -190,6 +190,16 @@ static void carry_tickets(struct secrets *s, struct secrets_entry *was, struct s
 		set_lifetime(s, is, is->lifetime_ms);
 }
 
+/* Who was warned of a certificate today is not warned again because of a reload. */
+static void carry_warnings(const struct secrets_entry *was, struct secrets_entry *is)
+{
+	for (uint32_t i = 0; was && i < is->keys.cert_count; i++)
+		for (uint32_t n = 0; n < was->keys.cert_count; n++)
+			if (!strcmp(was->keys.certs[n].file, is->keys.certs[i].file) &&
+				was->keys.certs[n].not_after_s == is->keys.certs[i].not_after_s)
+				is->keys.certs[i].warned_wall_ms = was->keys.certs[n].warned_wall_ms;
+}
+
 static bool has_service(const struct settings *tables, const char *name)
 {
 	for (uint32_t i = 0; i < tables->services.count; i++)
@@ -217,8 +227,12 @@ static void keep(struct secrets *s, struct secrets_entry *was)
 void secrets_commit(struct secrets *s, const struct settings *tables)
 {
 	ASSERT(s->prepared);
-	for (uint32_t i = 0; i < s->next.count; i++)
-		carry_tickets(s, find_in(&s->now, s->next.entries[i]->keys.name), s->next.entries[i]);
+	for (uint32_t i = 0; i < s->next.count; i++) {
+		struct secrets_entry *is = s->next.entries[i], *was = find_in(&s->now, is->keys.name);
+
+		carry_tickets(s, was, is);
+		carry_warnings(was, is);
+	}
 	for (uint32_t i = 0; i < s->now.count; i++) {
 		struct secrets_entry *was = s->now.entries[i];
 
@@ -293,6 +307,7 @@ static void save_cert(const struct keyring_cert *c, json_t *o)
 	snapshot_put(o, "inode", c->stamp.inode);
 	snapshot_put(o, "size", c->stamp.size);
 	snapshot_put(o, "mtime_ns", c->stamp.mtime_ns);
+	snapshot_put(o, "warned_wall_ms", c->warned_wall_ms);
 }
 
 void secrets_save(const struct secrets *s, json_t *root)
@@ -335,6 +350,7 @@ static int restore_certs(struct keyring_service *keys, const json_t *o)
 		c->stamp = (struct settings_stamp){snapshot_number(one, "device", 0),
 			snapshot_number(one, "inode", 0), snapshot_number(one, "size", 0),
 			snapshot_number(one, "mtime_ns", 0)};
+		c->warned_wall_ms = snapshot_number(one, "warned_wall_ms", 0);
 		if (!c->file || !c->names)
 			return -ENOMEM;
 	}

@@ -44,6 +44,7 @@ struct sv {
 	struct services *services;
 	struct secrets *secrets;
 	struct delivery *delivery;
+	struct certs *certs;
 	struct workers *workers;
 	struct thefts *thefts;
 	struct ops *ops;

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "dispatcher/supervisor/adopted.h"
 #include "dispatcher/supervisor/baton.h"
+#include "dispatcher/supervisor/certs.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/closures.h"
 #include "dispatcher/supervisor/delivery.h"
@@ -353,6 +354,8 @@ int sv_make_parts(struct sv *sv, const struct supervisor_options *options, json_
 	if (!bad)
 		bad = delivery_new(&sv->loop, sv->secrets, sv->services, sv->workers, &sv->delivery);
 	if (!bad)
+		bad = certs_new(&sv->loop, sv->secrets, sv->services, baton_outlet(sv->baton), &sv->certs);
+	if (!bad)
 		bad = make_thefts(sv);
 	if (!bad)
 		bad = sv_make_records(sv);
@@ -391,6 +394,7 @@ static void free_parts(struct sv *sv)
 	images_free(sv->images);
 	memory_free(sv->memory);
 	delivery_free(sv->delivery);
+	certs_free(sv->certs);
 	if (sv->workers)
 		workers_free(sv->workers);
 	if (sv->services)
