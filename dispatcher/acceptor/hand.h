@@ -84,7 +84,7 @@ static inline void hand_put(struct hand_service *h, unsigned place, int fd, uint
 	hand_store(&h->places[place].fd, fd);
 }
 
-/* After its descriptor was closed, never before: what stands nowhere is taken for just accepted. */
+/* After its descriptor was closed, or has another place: what stands nowhere is taken for just accepted. */
 static inline void hand_drop(struct hand_service *h, unsigned place)
 {
 	hand_store(&h->places[place].fd, 0);

@@ -14,10 +14,11 @@ import time
 
 import pytest
 
-from harness import clients
+from harness import certificates, clients
 from harness.daemon import service
 from harness.processes import wait_until
 from test_acceptor import killed, new_acceptor
+from test_upgrade import upgrade_to
 
 TEXT = "421 4.3.2 too busy, try later"
 ANSWER = TEXT.encode() + b"\r\n"
@@ -306,30 +307,64 @@ def one_after_the_other(number, count, told):
             told.append(repr(error))
 
 
-def test_under_load_no_kill_of_the_acceptor_costs_a_client_more_than_a_refusal(run_daemon, port, rounds):
-    number, clients_each = port(), rounds(80)
-    daemon = run_daemon(full(number, QUEUE_SIZE=8, MAX_CONNS=4, MIN_CONNS=4))
-    daemon.expect_errors(r"acceptor\.exit")
-    told = []
-    crowd = [threading.Thread(target=one_after_the_other, args=(number, clients_each, told))
-             for _ in range(24)]
-    for thread in crowd:
+@contextlib.contextmanager
+def crowd(number, count, told):
+    """24 clients at a time, so many each; leaving waits for all."""
+    threads = [threading.Thread(target=one_after_the_other, args=(number, count, told)) for _ in range(24)]
+    for thread in threads:
         thread.start()
-    kills = 0
-    while any(thread.is_alive() for thread in crowd):
-        time.sleep(random.random() * 0.2)  # when it strikes
-        killed(daemon)
-        kills += 1
-    for thread in crowd:
-        thread.join()
+    try:
+        yield lambda: any(thread.is_alive() for thread in threads)
+    finally:
+        for thread in threads:
+            thread.join()
+
+
+def check_told(daemon, told, expected, print_as):
+    """Every client was served, or told the whole refusal; both sides count the same."""
     served, reset = told.count("served"), told.count(f"reset after {TEXT}\r\n")
     refused = told.count(TEXT + "\r\n") + reset
     one = daemon.wait_service(lambda one: one["connections"] == 0, "all have gone")
-    print(f"{kills} kills: {served} served, {refused} refused of {len(told)}, {reset} of them reset behind "
-          f"the text; {one['rescued']} rescued, at most {one['queue']['peak']} in the queue")
-    assert served + refused == len(told) == 24 * clients_each, set(told)
+    print(f"{print_as}: {served} served, {refused} refused of {len(told)}, {reset} of them reset behind "
+          f"the text; {one['rescued']} rescued")
+    assert served + refused == len(told) == expected, set(told)
     assert (one["accepted"], one["lost"]) == (len(told), 0), one
-    assert (one["done"], one["refused"] + one["left"]) == (served, refused), one
+    assert (one["done"], one["refused"], one["left"]) == (served, refused, 0), one
+
+
+def test_under_load_no_kill_of_the_acceptor_costs_a_client_more_than_a_refusal(run_daemon, port, rounds):
+    number, count, told, kills = port(), rounds(80), [], 0
+    daemon = run_daemon(full(number, QUEUE_SIZE=8, MAX_CONNS=4, MIN_CONNS=4))
+    daemon.expect_errors(r"acceptor\.exit")
+    with crowd(number, count, told) as is_there:
+        while is_there():
+            time.sleep(random.random() * 0.2)  # when it strikes
+            killed(daemon)
+            kills += 1
+    check_told(daemon, told, 24 * count, f"{kills} kills")
+
+
+def test_whatever_an_operator_does_under_load_every_client_is_served_or_told(run_daemon, port, rounds):
+    number, count, told, done = port(), rounds(80), [], []
+    changes = {
+        "size 1": lambda: reload_with(daemon, full(number, QUEUE_SIZE=1)),
+        "size 20": lambda: reload_with(daemon, full(number, QUEUE_SIZE=20)),
+        "late soon": lambda: reload_with(daemon, full(number, QUEUE_TIMEOUT="5ms", QUEUE_SIZE=20)),
+        "wait": lambda: reload_with(daemon, full(number, WHEN_FULL="wait")),
+        "more workers": lambda: reload_with(daemon, full(number, MAX_PROCS=3)),
+        "new acceptor": lambda: daemon.order("restart", "dispatcher"),
+        "new workers": lambda: daemon.wait_result(daemon.begin("restart", "full")),  # or one is under way
+        "kill": lambda: killed(daemon),
+    }
+    daemon = run_daemon(full(number))
+    daemon.expect_errors(r"acceptor\.exit")
+    with crowd(number, count, told) as is_there:
+        while is_there() or len(done) < len(changes):
+            done.append(random.choice(sorted(set(changes) - set(done)) or sorted(changes)))
+            changes[done[-1]]()
+    reload_with(daemon, full(number))
+    daemon.baseline = None  # it may have other workers than at first
+    check_told(daemon, told, 24 * count, f"{len(done)} changes")
 
 
 def at_each_moment(daemon, stage, moment, act):
@@ -466,6 +501,50 @@ def test_an_upgrade_leaves_the_queue_as_it_is(run_daemon, port):
             held.close_one()
             clients.echo_on(held.socks[1])
     assert daemon.service()["refused"] == 0
+
+
+def test_tomorrows_build_finds_who_waits(make_daemon, directory, port, stage):
+    if not stage.has("dispatcher-next"):
+        pytest.skip("meson compile upgrades was not run")
+    number = port()
+    daemon = make_daemon(full(number))
+    daemon.program = directory / "dispatcher"
+    shutil.copy(stage.program("dispatcher"), daemon.program)
+    daemon.start()
+    with fill(number) as held:
+        queue_up(daemon, held, number, 3)
+        for i, program in enumerate(("dispatcher-next", "dispatcher")):  # there, and back again
+            upgrade_to(daemon, stage.program(program))
+            waiting(daemon, 3 - i)
+            held.close_one()
+            clients.echo_on(held.socks[1])
+    assert (daemon.service()["refused"], daemon.service()["lost"]) == (0, 0)
+
+
+def test_a_pool_of_unmodified_servers_has_a_queue_as_well(run_daemon, port, stage):
+    number = port()
+    where = f"{stage.program('server')} poll 127.0.0.1:{number}"
+    section = full(number, ADAPTER="server", COMMAND=where).replace("IMAGE=dispatcher-echo\n", "")
+    daemon = run_daemon(section)
+    with fill(number) as held:
+        queue_up(daemon, held, number, 3)
+        assert refusal(number, b"hello\n") == ANSWER
+        for _ in range(3):
+            held.close_one()
+            clients.echo_on(held.socks[1])
+
+
+def test_where_tls_starts_at_once_who_is_refused_is_told_nothing(run_daemon, directory, port):
+    number = port()
+    certificates.write(directory / "pair.pem", *certificates.make("localhost"))
+    daemon = run_daemon(full(number, TLS_CERT=directory / "pair.pem", TLS_KEY=directory / "pair.pem",
+                             QUEUE_SIZE=0).replace("PORT=", "TLS_PORT=", 1))
+    with clients.Held() as held:
+        for _ in range(2):
+            held.open(number, served=False)
+        daemon.wait_service(lambda one: one["connections"] == 2, "the worker has both")
+        assert refusal(number, b"\x16\x03\x01 as a hello begins") == b""
+        assert daemon.service()["refused"] == 1
 
 
 @pytest.mark.root
