@@ -35,7 +35,7 @@ class Story:
     """What a test does to a pool, and what is to come of it."""
 
     def __init__(self, daemon, server):
-        self.daemon, self.server, self.made, self.cut = daemon, server, 0, 0
+        self.daemon, self.server, self.made, self.kills = daemon, server, 0, 0
 
     def real_client(self):
         self.made += self.server.real_client()
@@ -62,10 +62,11 @@ class Story:
 
         one = self.daemon.wait_service(busy, "a worker is busy")
         victim = max(busy(one), key=lambda w: w["connections"])["pid"]
+        self.kills += 1  # who dies young several times is replaced later and later
         kin = processes.descendants(victim)
         os.kill(victim, signal.SIGKILL)
         self.daemon.wait_service(lambda one: victim not in {w["pid"] for w in one["workers"]}
-                                 and len(ready_pids(one)) >= 2, "it was replaced", seconds=20)
+                                 and len(ready_pids(one)) >= 2, "it was replaced", seconds=20 if self.kills < 2 else 70)
         wait_until(lambda: not any(processes.alive(pid) for pid in kin),
                    lambda: f"left behind: {[processes.command(pid) for pid in kin]}", 15)
         visitors.wait(5)
@@ -110,7 +111,7 @@ def check(story, visitors, kills):
           f"lost {one['lost']}, refused {one['refused']}")
     assert len(visitors.failed) <= kills * story.server.clients, visitors.failed
     assert len(visitors.failed) <= one["lost"] or story.server.has_children, (one, visitors.failed)
-    assert one["lost"] <= kills * story.server.clients, one
+    assert one["lost"] <= kills * story.server.clients or story.server.ends_are_told_late, one
     assert one["accepted"] == one["handed"] == story.made, (story.made, one)
     assert one["done"] == story.made - one["lost"], one
 

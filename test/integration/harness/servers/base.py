@@ -34,6 +34,7 @@ class Server:
     clients = 4  # that load it at the same time
     life = 25  # connections after which a worker of the test is recycled
     has_children = False  # that end by themselves when it is killed, before anybody counts them
+    ends_are_told_late = False  # by the kernel: who was just done when it is killed counts as lost
     sees_client = True  # has a log with the client's address
 
     def __init__(self, where, port, build=None):

@@ -113,9 +113,6 @@ frontend front
     def command(self):
         return f"/usr/sbin/haproxy -db -f {self.where}/haproxy.cfg"
 
-    def seen(self):
-        return ""
-
 
 class HaproxyMaster(Haproxy):
     name, has_children = "haproxy-master", True
@@ -148,6 +145,35 @@ http.createServer((request, response) => {{
             if not more:
                 raise ConnectionResetError(f"closed behind {got!r}")
             got += more
+
+
+class Caddy(Kept):
+    """A program of Go: adapted by its system calls."""
+
+    name, needs, ends_are_told_late = "caddy", ("/usr/bin/caddy",), True
+
+    def prepare(self):
+        self.write("file", BODY.decode())
+        self.write("Caddyfile", f"""{{
+	admin off
+	auto_https off
+}}
+http://:{self.port} {{
+	bind 127.0.0.1
+	log {{
+		output file {self.where}/access.log
+	}}
+	root * {self.where}
+	file_server
+}}
+""")
+
+    def command(self):
+        return f"/usr/bin/caddy run --adapter caddyfile --config {self.where}/Caddyfile"
+
+    @property
+    def options(self):
+        return {"ENVIRONMENT": f"HOME={self.where}"}
 
 
 class Python(Http):
@@ -210,5 +236,5 @@ asyncio.run(main())
 """)
 
 
-ALL = (Nginx, NginxMaster, Lighttpd, Haproxy, HaproxyMaster, Node, PythonBlocking, PythonThreads,
+ALL = (Nginx, NginxMaster, Lighttpd, Haproxy, HaproxyMaster, Node, Caddy, PythonBlocking, PythonThreads,
        PythonForking, PythonAsyncio)
