@@ -1,8 +1,13 @@
 """WHEN_FULL=refuse: who waits when no worker has room, for how long, and what the others are told."""
 
 import contextlib
+import ftplib
+import imaplib
 import os
+import pathlib
+import poplib
 import random
+import re
 import shutil
 import signal
 import smtplib
@@ -11,6 +16,8 @@ import struct
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -20,6 +27,7 @@ from harness.processes import wait_until
 from test_acceptor import killed, new_acceptor
 from test_upgrade import upgrade_to
 
+MANUAL = pathlib.Path(__file__).parents[2] / "config/dispatcher.cnf.5.scd"
 TEXT = "421 4.3.2 too busy, try later"
 ANSWER = TEXT.encode() + b"\r\n"
 
@@ -130,14 +138,48 @@ def test_a_unix_client_that_has_sent_something_reads_the_refusal(run_daemon, dir
     assert daemon.service()["refused"] == 1
 
 
-def test_smtplib_is_told_421(run_daemon, port):
+def smtp(number):
+    smtplib.SMTP("127.0.0.1", number, timeout=10)
+
+
+def pop(number):
+    poplib.POP3("127.0.0.1", number, timeout=10)
+
+
+def imap(number):
+    imaplib.IMAP4("127.0.0.1", number, timeout=10)
+
+
+def ftp(number):
+    ftplib.FTP().connect("127.0.0.1", number, timeout=10)
+
+
+def http(number):
+    urllib.request.urlopen(f"http://127.0.0.1:{number}/", timeout=10)
+
+
+@pytest.mark.parametrize("protocol, use, error", [
+    ("421 4.3.2", smtp, smtplib.SMTPConnectError), ("-ERR", pop, poplib.error_proto),
+    ("* BYE", imap, imaplib.IMAP4.error), ("421 too", ftp, ftplib.error_temp),
+    ("HTTP", http, urllib.error.HTTPError)])
+def test_the_texts_of_the_manual_are_understood_by_clients_of_the_protocol(
+        run_daemon, port, protocol, use, error):
+    texts = re.findall(r"^REFUSE_TEXT=(.*)$", MANUAL.read_text(), re.M)
+    text = next(one for one in texts if one.startswith(protocol))
+    number = port()
+    run_daemon(full(number, QUEUE_SIZE=0, REFUSE_TEXT=text))
+    with fill(number), pytest.raises(error, match="(?i)busy|later|503"):
+        use(number)
+
+
+@pytest.mark.skipif(not shutil.which("swaks"), reason="needs swaks")
+def test_swaks_is_told_421(run_daemon, port):
     number = port()
     run_daemon(full(number, QUEUE_SIZE=0))
     with fill(number):
-        with pytest.raises(smtplib.SMTPConnectError) as refused:
-            smtplib.SMTP("127.0.0.1", number, timeout=10)
-        assert refused.value.smtp_code == 421
-        assert b"too busy" in refused.value.smtp_error
+        run = subprocess.run(["swaks", "--server", f"127.0.0.1:{number}", "--to", "a@example.org", "--from",
+                              "b@example.org"], capture_output=True, text=True, timeout=30)
+        assert f"<** {TEXT}" in run.stdout and run.returncode, run
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
@@ -153,15 +195,23 @@ def test_a_text_of_several_lines_is_an_answer_that_curl_understands(run_daemon, 
                               b"Content-Length: 5\r\n\r\nbusy\\"), run.stdout
 
 
-def test_who_left_while_it_waited_costs_no_worker(run_daemon, port):
+def address(kind, port, directory):
+    """What a service is to listen on, and what its clients connect to."""
     number = port()
-    daemon = run_daemon(full(number))
+    return (f"unix:{directory}/sock", directory / "sock") if kind == "unix" else (number, number)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_who_left_while_it_waited_costs_no_worker(run_daemon, port, directory, kind):
+    listens, number = address(kind, port, directory)
+    daemon = run_daemon(full(listens))
     with fill(number) as held:
         queue_up(daemon, held, number, 3)
         held.close_one(2)  # closes without a word
-        held.socks[2].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        held.socks[2].sendall(b"gone\n")
-        held.close_one(2)  # has said something, and resets
+        if kind == "tcp":  # has said something, and resets
+            held.socks[2].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            held.socks[2].sendall(b"gone\n")
+        held.close_one(2)
         handed = daemon.service()["handed"]
         held.close_one(0)
         one = daemon.wait_service(lambda one: one["queue"]["now"] == 0, "nobody waits")
@@ -169,9 +219,10 @@ def test_who_left_while_it_waited_costs_no_worker(run_daemon, port):
         clients.echo_on(held.socks[1])
 
 
-def test_who_said_all_it_has_to_say_while_it_waited_is_served(run_daemon, port):
-    number = port()
-    daemon = run_daemon(full(number))
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_who_said_all_it_has_to_say_while_it_waited_is_served(run_daemon, port, directory, kind):
+    listens, number = address(kind, port, directory)
+    daemon = run_daemon(full(listens))
     with fill(number) as held:
         queue_up(daemon, held, number, 1)
         held.socks[2].sendall(b"my only word\n")
@@ -208,6 +259,26 @@ def test_clients_of_a_pool_that_backs_off_wait_or_are_refused_alike(make_daemon,
     assert (one["queue"]["refused_full"], one["queue"]["refused_late"]) == (1, 1), one
     assert one["accepted"] == one["refused"] and one["handed"] == 0, one
     daemon.wait_event("service.full", "refused=1", "why=no_worker_ready")
+
+
+def test_a_service_that_fails_refuses_who_waits_in_time(run_daemon, directory, port, stage):
+    number, image = port(), directory / "echo"
+    shutil.copy(stage.program("dispatcher-echo"), image)
+    daemon = run_daemon(full(number, IMAGE=image, QUEUE_TIMEOUT="2s"))
+    daemon.expect_errors(r"worker\.", r"service\.failed")
+    daemon.unsettled.add("full")
+    with fill(number) as held:
+        queue_up(daemon, held, number, 2)
+        image.unlink()
+        os.kill(daemon.workers()[0]["pid"], signal.SIGKILL)
+        daemon.wait_service(lambda one: one["state"] == "failed", "it failed")
+        daemon.expect_errors(r"acceptor\.exit")
+        killed(daemon)
+        assert daemon.service()["queue"]["now"] == 2
+        for sock in held.socks[2:]:
+            assert clients.receive_all(sock) == ANSWER
+    one = daemon.service()
+    assert (one["accepted"], one["refused"], one["lost"], one["waiting"]) == (4, 2, 2, 0), one
 
 
 def test_a_pool_that_can_grow_does_so_for_those_who_wait(run_daemon, port):
