@@ -395,3 +395,74 @@ def test_adapted_workers_end_by_themselves_when_the_dispatcher_is_gone(stage, ru
         clients.echo_on(held.socks[0], b"never cut\n")
     wait_until(lambda: processes.reap() or not any(processes.alive(pid) for pid in pids),
                "they have gone")
+
+
+def test_an_upgrade_keeps_them_and_they_end_as_before(stage, make_daemon, port):
+    number = port()
+    daemon = make_daemon(adapted(stage, "echo", "preforks", number, MIN_PROCS=2, MAX_PROCS=4,
+                                 STOP_SIGNAL="USR1"))
+    daemon.start()
+    before = {w["id"]: w["pid"] for w in daemon.workers()}
+    with Held() as held, Load(number, 4) as load:
+        held.open(number)
+        busiest(daemon)
+        starts = len(daemon.events("acceptor.start"))
+        daemon.order("upgrade")
+        daemon.wait_event("acceptor.start", count=starts + 1)
+        busiest(daemon)
+        clients.echo_on(held.socks[0], b"never cut\n")
+        held.close()
+        result = load.stop()
+    check_nobody_noticed(daemon, result, 1)
+    assert {w["id"]: w["pid"] for w in daemon.workers()} == before
+    daemon.order("restart", "echo")
+    for name, pid in before.items():
+        daemon.wait_event("worker.exit", f"worker={name} ", f"pid={pid} ", "status=signal:USR1")
+
+
+def test_a_new_start_behind_a_killed_supervisor_takes_the_port_over(stage, run_daemon, port):
+    number = port()
+    daemon = run_daemon(adapted(stage, "echo", "poll", number, MIN_PROCS=2, MAX_PROCS=2))
+    daemon.expect_errors("supervisor.gone", "takeover")
+    old = [w["pid"] for w in daemon.workers()]
+    with Held() as held, Load(number, 4) as load:
+        held.open(number)
+        os.kill(daemon.supervisor_pid, signal.SIGKILL)
+        daemon.process.wait()
+        daemon.start()
+        busiest(daemon)
+        clients.echo_on(held.socks[0], b"never cut\n")
+        result = load.stop()
+    assert result["failed"] == {}, result
+    wait_until(lambda: processes.reap() or not any(processes.alive(pid) for pid in old),
+               "the old have gone by themselves")
+
+
+def test_a_service_becomes_adapted_and_native_again_under_load(stage, run_daemon, port):
+    number = port()
+    native = service("echo", number, IMAGE="dispatcher-echo", MIN_PROCS=2, MAX_PROCS=4)
+    unmodified = adapted(stage, "echo", "poll", number, MIN_PROCS=2, MAX_PROCS=4)
+    daemon = run_daemon(native)
+    text = daemon.config_path.read_text()
+    with Load(number, 8) as load:
+        for section in (unmodified, native):
+            busiest(daemon)
+            daemon.config_path.write_text(text.replace(native, section))
+            daemon.order("reload")
+            daemon.wait_service(lambda one: len(one["workers"]) <= 4, "the old have gone")
+        result = load.stop()
+    check_nobody_noticed(daemon, result)
+    assert_none(daemon, "worker.signal", "worker.false_report")
+
+
+def test_a_service_that_is_closed_lets_its_servers_finish(stage, run_daemon, port):
+    number = port()
+    daemon = run_daemon(adapted(stage, "echo", "forks", number, MIN_PROCS=2, MAX_PROCS=2))
+    with Held() as held:
+        held.open(number)
+        daemon.order("disable", "echo")
+        daemon.wait_event("worker.exit", "worker=echo/", "reason=closed", "lost=0")
+        clients.echo_on(held.socks[0], b"never cut\n")
+    daemon.wait_event("worker.exit", "worker=echo/", "reason=closed", "lost=0", count=2)
+    daemon.order("enable", "echo")
+    wait_until(lambda: _echoes(number), "it serves again")
