@@ -57,12 +57,13 @@ def members(daemon, pattern):
             if pattern in processes.command(pid)]
 
 
-def busiest(daemon):
+def busiest(daemon, seconds=10.0):
     """A worker that has connections, under load."""
     def serving(one):
         return [w for w in one["workers"] if w["state"] == "serving" and w["connections"]]
 
-    return max(serving(daemon.wait_service(serving, "under load")), key=lambda w: w["connections"])
+    busy = serving(daemon.wait_service(serving, "under load", seconds=seconds))
+    return max(busy, key=lambda w: w["connections"])
 
 
 @pytest.mark.parametrize("mode", ["poll", "forks", "preforks"])
@@ -71,7 +72,7 @@ def test_only_the_connections_of_a_killed_worker_are_lost(stage, run_daemon, por
     daemon = run_daemon(adapted(stage, "echo", mode, number, MIN_PROCS=3, MAX_PROCS=6, MAX_CONNS=4))
     with Load(number, 8) as load:
         for _ in range(rounds(5)):
-            victim = busiest(daemon)
+            victim = busiest(daemon, 70)  # workers that end too early hold the next one up
             os.kill(victim["pid"], signal.SIGKILL)
             daemon.wait_event("worker.exit", f"pid={victim['pid']} ")
         result = load.stop()
