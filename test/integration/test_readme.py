@@ -4,6 +4,8 @@ import pathlib
 import re
 import subprocess
 
+from harness import servers
+
 TREE = pathlib.Path(__file__).resolve().parents[2]
 README = (TREE / "README.md").read_text()
 
@@ -30,6 +32,12 @@ def test_every_event_and_manual_that_it_names_exists():
         assert f'"{event}"' in events, event
     for name, section in re.findall(r"([a-z.-]+)\((\d)\)", README):
         assert list(TREE.glob(f"*/**/{name}.{section}.scd")), f"{name}({section})"
+
+
+def test_its_table_names_every_program_that_is_tested_as_a_pool():
+    table = "".join(line for line in README.splitlines() if line.startswith("|")).lower()
+    for kind in servers.ALL:
+        assert kind.name.partition("-")[0] in table, kind.name
 
 
 def test_the_shipped_example_passes_the_check(stage, directory):
