@@ -42,6 +42,16 @@ GARBAGE = {
     "protocols": "x" * 300,
 }
 
+ECHO_SERVER = """import socketserver, sys
+class Session(socketserver.StreamRequestHandler):
+	def handle(self):
+		while data := self.request.recv(65536):
+			self.request.sendall(data)
+class Server(socketserver.ThreadingTCPServer):
+	daemon_threads = True
+Server(("127.0.0.1", int(sys.argv[1])), Session).serve_forever()
+"""
+
 
 def limit(name):
     hard = resource.getrlimit(getattr(resource, name.replace("LIMIT_", "RLIMIT_")))[1]
@@ -115,6 +125,14 @@ class Mutator:
             return self.random.choice(choices[option["type"]])
         return self.number(option)
 
+    def server(self):
+        """One that was never changed for us, in the victim's place."""
+        port = next(line for line in self.base[self.victim] if line.startswith("PORT=")).removeprefix("PORT=")
+        path = self.directory / "echo.py"
+        path.write_text(ECHO_SERVER)
+        path.chmod(0o644)
+        return f"ADAPTER=server\nCOMMAND=/usr/bin/python3 {path} {port}"
+
     # --- mutations ---
 
     def places(self, option):
@@ -133,16 +151,18 @@ class Mutator:
         name, root = option["name"], os.getuid() == 0
         if option["type"] == "run_groups" and not root:
             return None
-        if name == "ADAPTER_METHOD":
-            return None  # for servers only: the victim is none
         where = self.random.choice(self.places(option))
         line = f"{name}={self.value(option)}"
         without = [name] if option["type"] != "ports" or self.random.random() < 0.5 else []
         if option["type"] == "command":
             without.append("IMAGE")
         if name == "ADAPTER":
-            line = self.random.choice(["ADAPTER=native", f"ADAPTER=inetd\nCOMMAND={self.commands[0]}"])
-            without.append("IMAGE" if "inetd" in line else "COMMAND")
+            line = self.random.choice(["ADAPTER=native", f"ADAPTER=inetd\nCOMMAND={self.commands[0]}",
+                                       self.server()])
+            without += ["IMAGE"] if "COMMAND" in line else []
+        if name == "ADAPTER_METHOD":
+            line = f"{line}\n{self.server()}"
+            without.append("IMAGE")
         return Mutation(self.text(where, line, without), line, where, True,
                         not (where == "DISPATCHER" and self.cannot_change(option)))
 
