@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define EVERY_MS 5000
+#define EVERY_MS 2000
 #define DAY_MS 86400000u
 #define WARN_DAYS 21
 

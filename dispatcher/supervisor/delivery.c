@@ -12,7 +12,7 @@
 #include <errno.h>
 
 #define AGAIN_MS 100 /* somebody's channel was full */
-#define EVERY_MS 5000
+#define EVERY_MS 1000
 
 struct delivery {
 	struct secrets *secrets;

@@ -45,7 +45,9 @@ static const char *verb_of(const struct link_record *order)
 	case LINK_RENEW:
 		return "restart-acceptor";
 	case LINK_RELOAD:
-		return order->number ? "reload-dry-run" : "reload";
+		if (order->number & LINK_RELOAD_DRY)
+			return order->number & LINK_RELOAD_TLS ? "reload-tls-dry-run" : "reload-dry-run";
+		return order->number & LINK_RELOAD_TLS ? "reload-tls" : "reload";
 	case LINK_UPGRADE:
 		return "upgrade";
 	case LINK_REOPEN:
