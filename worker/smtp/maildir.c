@@ -214,8 +214,8 @@ static int place(struct maildir *m, char *path, bool last)
 
 	name_in(m, path, "new", new);
 	name_in(m, path, "tmp", tmp);
-	if (last && !strcmp(tmp, m->tmp))
-		error = rename(tmp, new) ? errno : 0;
+	if (last && !strcmp(tmp, m->tmp) && !rename(tmp, new))
+		*m->tmp = '\0';
 	else
 		error = link(m->tmp, new) ? errno : 0;
 	if (error == ENOENT && m->params->create && access(path, F_OK)) {
@@ -293,7 +293,8 @@ void maildir_reset(struct maildir *m)
 {
 	if (m->fd >= 0) {
 		close(m->fd);
-		unlink(m->tmp); /* it has its other names now, or was given up */
+		if (*m->tmp)
+			unlink(m->tmp); /* it has its other names now, or was given up */
 	}
 	m->fd = -1;
 	free(m->results);

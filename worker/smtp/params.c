@@ -81,7 +81,7 @@ static int hostname(struct worker *w, struct params *p)
 		return worker_fail(w, "PARAMETER HOSTNAME is missing, and the machine has no name");
 	if (name && strlen(name) < sizeof(p->hostname))
 		strcpy(p->hostname, name);
-	if (!syntax_is_host(p->hostname))
+	if (!syntax_is_host(p->hostname) || *p->hostname == '[')
 		return worker_fail(w, "PARAMETER=HOSTNAME=%s: is no host name", name ? name : "");
 	p->session.hostname = p->hostname;
 	return 0;

@@ -256,7 +256,7 @@ bool syntax_is_host(const char *text)
 	bool utf8 = false;
 	const char *end = domain(text, &utf8);
 
-	return end && !*end && strlen(text) < 256;
+	return end && !*end && !utf8 && strlen(text) < 256;
 }
 
 bool syntax_is_base64(const char *text)
