@@ -32,6 +32,7 @@ struct stand_in {
 	unsigned listener_count;
 	const char *library;
 	bool ends_by_eof, is_shut;
+	int status; /* of waitpid(2), once it has ended */
 	unsigned max;
 	int channel[2], page_fd, bell_fd, doorbell[2];
 	struct page *page;
@@ -173,6 +174,16 @@ static void offer(struct stand_in *s, unsigned listener)
 	close(fd);
 }
 
+/* -1: the program runs. Whoever asks later is told the same. */
+static int look_at_child(struct stand_in *s)
+{
+	int status;
+
+	if (s->status < 0 && waitpid(s->child, &status, WNOHANG) == s->child)
+		s->status = status;
+	return s->status;
+}
+
 static void answer(struct stand_in *s, int status)
 {
 	struct page_claims claims;
@@ -193,7 +204,7 @@ static void obey(struct stand_in *s)
 {
 	char text[64];
 	ssize_t len = read(0, text, sizeof(text));
-	int status;
+	int status = s->status;
 
 	if (len <= 0) {
 		kill(-s->child, SIGTERM);
@@ -207,7 +218,7 @@ static void obey(struct stand_in *s)
 		s->is_shut = true;
 		shutdown(s->channel[0], SHUT_WR);
 	}
-	answer(s, waitpid(s->child, &status, WNOHANG) == s->child ? status : -1);
+	answer(s, look_at_child(s));
 }
 
 static void ring(struct stand_in *s)
@@ -247,7 +258,7 @@ static void serve(struct stand_in *s)
 
 int main(int argc, char **argv)
 {
-	static struct stand_in s = {.max = 100};
+	static struct stand_in s = {.max = 100, .status = -1};
 	int option;
 
 	while ((option = getopt(argc, argv, "+em:p:")) != -1) {
