@@ -199,6 +199,35 @@ def test_it_says_where_nobody_listens(stage, directory, name):
         assert program.stat()["line"] == f"adapter: does not listen on {other}"
 
 
+def visit_until_killed(where, label, count, told):
+    """`count` clients; a killed server may cut them, but nobody else's greeting comes."""
+    for _ in range(count):
+        with clients.connect(address(where)) as sock:
+            with contextlib.suppress(ConnectionResetError):
+                line = line_of(sock)
+                told.append(not line or line[0] == label)
+
+
+def test_killed_children_hold_nobody_up(adapt, name, rounds):
+    first, second = name(), name()
+    program, told, kills = adapt("preforks", first, second, limit=4000), [], rounds(30)
+    threads = [threading.Thread(target=visit_until_killed, args=(where, label, 20 * kills, told))
+               for where, label in ((first, "first"), (second, "second")) * 2]
+    for thread in threads:
+        thread.start()
+    for turn in range(kills):
+        victims = wait_until(lambda: processes.descendants(program.pid), "children")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victims[turn % len(victims)], signal.SIGKILL)
+        seen = program.stat()["taken"]
+        program.wait(lambda now, seen=seen: now["taken"] >= min(seen + 5, 80 * kills), "it goes on")
+    for thread in threads:
+        thread.join()
+    assert len(told) >= 80 * kills - 4 * kills and all(told)
+    assert visit(first)[0][0] == "first" and visit(second)[0][0] == "second"
+    assert program.stat()["lies"] == 0
+
+
 def cpu_of(pid):
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()

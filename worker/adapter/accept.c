@@ -245,7 +245,7 @@ static int arrived(const struct offer *o, const struct adapter_bound *bound, int
 	bool is_mapped = bound->domain == AF_INET6 && o->conn.peer.family == AF_INET;
 	int none = 0;
 
-	fds_set(&shim.fds, o->fd, fd_word(FD_CONN, is_mapped ? FD_MAPPED : 0, o->conn.slot));
+	conns_set(o->fd, fd_word(FD_CONN, is_mapped ? FD_MAPPED : 0, o->conn.slot));
 	atomic_store_explicit(&shim.last_received, o->fd, memory_order_relaxed);
 	if (!(flags & SOCK_NONBLOCK))
 		ioctl(o->fd, FIONBIO, &none);

@@ -31,6 +31,15 @@ void conns_release(uint32_t tag)
 		conns_end_if_idle();
 }
 
+void conns_set(int fd, uint64_t word)
+{
+	uint64_t former = fds_take(&shim.fds, fd);
+
+	if (fd_kind(former) == FD_CONN)
+		conns_release(fd_value(former));
+	fds_set(&shim.fds, fd, word);
+}
+
 void conns_release_all(void)
 {
 	for (int fd = fds_next(&shim.fds, 0); fd >= 0; fd = fds_next(&shim.fds, fd + 1)) {

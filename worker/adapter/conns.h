@@ -9,6 +9,10 @@
  * of the worker, the program gets its stop signal. */
 void conns_release(uint32_t tag);
 
+/* A new descriptor with its word. If something else is still known of the number, that was closed
+ * in a way that nobody saw. */
+void conns_set(int fd, uint64_t word);
+
 /* Every descriptor of this process: it ends. */
 void conns_release_all(void);
 

@@ -82,7 +82,7 @@ static int copied(uint64_t word, int to)
 		return to;
 	if (fd_kind(word) == FD_CONN && !tally_refer(&shim.tally, fd_value(word)))
 		return to;
-	fds_set(&shim.fds, to, word);
+	conns_set(to, word);
 	return to;
 }
 

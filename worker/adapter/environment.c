@@ -143,7 +143,7 @@ static bool may_be_passed_conns(void)
 
 /* The program's first process, whatever it becomes; everyone before the program listens; and who
  * holds or may get what is counted. */
-static bool is_part_of_worker(unsigned inherits)
+static bool is_part_of_worker(unsigned inherits, bool in_place)
 {
 	struct adapter_area *area = shim.tally.area;
 
@@ -261,10 +261,10 @@ static const char *copy_others(struct build *b, char *const *envp, bool is_part)
 	return preload;
 }
 
-int environment_make(char *const *envp, struct environment *ret)
+int environment_make(char *const *envp, bool in_place, struct environment *ret)
 {
 	struct sizes sizes = {.inherits = count_inherited()};
-	struct environment e = {.is_part = is_part_of_worker(sizes.inherits)};
+	struct environment e = {.is_part = is_part_of_worker(sizes.inherits, in_place)};
 	struct build b;
 
 	measure(envp, &sizes);

@@ -19,8 +19,9 @@ struct environment {
 	bool is_part; /* the program is a part of the worker */
 };
 
-/* The environment of a program that is to be executed with envp. 0 or -errno. */
-int environment_make(char *const *envp, struct environment *ret);
+/* The environment of a program that is to be executed with envp, in the place of this process or in
+ * a new one. 0 or -errno. */
+int environment_make(char *const *envp, bool in_place, struct environment *ret);
 void environment_free(struct environment *e);
 
 #endif

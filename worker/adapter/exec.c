@@ -24,9 +24,9 @@ static void set_own_cloexec(int flag)
 		REAL(fcntl)(atomic_load(&shim.own[i]), F_SETFD, flag);
 }
 
-static int prepare(char *const *envp, struct environment *e)
+static int prepare(char *const *envp, bool in_place, struct environment *e)
 {
-	int bad = environment_make(envp, e);
+	int bad = environment_make(envp, in_place, e);
 
 	if (bad < 0) {
 		errno = -bad;
@@ -76,7 +76,7 @@ static int execute(const struct execution *x, char *const *envp)
 
 	if (!shim_is_on())
 		return real_exec(x, envp);
-	if (prepare(envp, &e) < 0)
+	if (prepare(envp, true, &e) < 0)
 		return -1;
 	conns_prepare_exec();
 	real_exec(x, e.envp);
@@ -181,7 +181,7 @@ static int spawn(spawn_function *real, pid_t *ret_pid, const char *path,
 
 	if (!shim_is_on())
 		return real(ret_pid, path, actions, attr, argv, envp);
-	if (prepare(envp, &e) < 0)
+	if (prepare(envp, false, &e) < 0)
 		return errno;
 	conns_prepare_spawn();
 	bad = real(ret_pid, path, actions, attr, argv, e.envp);

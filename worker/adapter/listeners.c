@@ -4,6 +4,7 @@
  * share; descriptors refer to it by its index, over fork and exec. */
 #include "worker/adapter/listeners.h"
 #include "common/base.h"
+#include "worker/adapter/conns.h"
 #include "worker/adapter/epoll.h"
 #include "worker/adapter/paths.h"
 #include "worker/adapter/real.h"
@@ -96,7 +97,7 @@ int bind(int fd, __CONST_SOCKADDR_ARG name, socklen_t len)
 
 	if (!shim_is_on() || !read_bound(fd, name.__sockaddr__, len, &b))
 		return REAL(bind)(fd, name, len);
-	if (fds_get(&shim.fds, fd)) {
+	if (listeners_bound(fds_get(&shim.fds, fd))) {
 		errno = EINVAL;
 		return -1;
 	}
@@ -104,7 +105,7 @@ int bind(int fd, __CONST_SOCKADDR_ARG name, socklen_t len)
 	index = b.mask ? index_of(&b) : -1;
 	if (index < 0)
 		return REAL(bind)(fd, name, len);
-	fds_set(&shim.fds, fd, fd_word(FD_BOUND, 0, (uint32_t)index));
+	conns_set(fd, fd_word(FD_BOUND, 0, (uint32_t)index));
 	return 0;
 }
 

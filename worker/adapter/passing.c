@@ -74,9 +74,9 @@ static bool received_listener(int fd, uint64_t cookie)
 		if (atomic_load(&area->bound[i].cookie) != cookie)
 			continue;
 		if (socket_number(fd, SOL_SOCKET, SO_TYPE) == SOCK_SEQPACKET)
-			fds_set(&shim.fds, fd, fd_word(FD_LISTENER, 0, i));
+			conns_set(fd, fd_word(FD_LISTENER, 0, i));
 		else
-			fds_set(&shim.fds, fd, fd_word(FD_BOUND, 0, i));
+			conns_set(fd, fd_word(FD_BOUND, 0, i));
 		return true;
 	}
 	return false;
@@ -87,10 +87,10 @@ static void received(int fd)
 	uint64_t cookie = socket_cookie(fd);
 	uint32_t tag;
 
-	if (!cookie || fds_get(&shim.fds, fd) || received_listener(fd, cookie))
+	if (!cookie || received_listener(fd, cookie))
 		return;
 	if (tally_find(&shim.tally, cookie, &tag))
-		fds_set(&shim.fds, fd, fd_word(FD_CONN, 0, tag));
+		conns_set(fd, fd_word(FD_CONN, 0, tag));
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <pty.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
@@ -33,6 +34,20 @@ pid_t fork(void)
 		return REAL(fork)();
 	conns_prepare_fork(&f);
 	child = REAL(fork)();
+	after_fork(&f, child);
+	return child;
+}
+
+pid_t forkpty(
+	int *ret_fd, char *ret_name, const struct termios *termios, const struct winsize *size)
+{
+	struct conns_fork f;
+	pid_t child;
+
+	if (!shim_is_on())
+		return REAL(forkpty)(ret_fd, ret_name, termios, size);
+	conns_prepare_fork(&f);
+	child = REAL(forkpty)(ret_fd, ret_name, termios, size);
 	after_fork(&f, child);
 	return child;
 }
@@ -89,8 +104,10 @@ static long by_number(long number, const long *a)
 		return close_range((unsigned)a[0], (unsigned)a[1], (int)a[2]);
 	case SYS_dup:
 		return dup((int)a[0]);
+#ifdef SYS_dup2 /* new architectures are without the older forms */
 	case SYS_dup2:
 		return dup2((int)a[0], (int)a[1]);
+#endif
 	case SYS_dup3:
 		return dup3((int)a[0], (int)a[1], (int)a[2]);
 	case SYS_bind:
@@ -103,9 +120,11 @@ static long by_number(long number, const long *a)
 		return accept4((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2], (int)a[3]);
 	case SYS_epoll_ctl:
 		return epoll_ctl((int)a[0], (int)a[1], (int)a[2], (struct epoll_event *)a[3]);
+#ifdef SYS_fork
 	case SYS_fork:
 	case SYS_vfork:
 		return fork();
+#endif
 	case SYS_clone:
 	case SYS_clone3:
 		return shares_memory(number, a) ? raw(number, a) : raw_fork(number, a);

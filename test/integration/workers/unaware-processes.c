@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,30 +89,53 @@ void habit_inetd(char **names)
 	exit(0);
 }
 
+/* 0 when a child that is made in this way sees nothing of ours in its environment. */
+static int exec_shell(char *const *argv)
+{
+	int status = -1;
+
+	if (!fork()) {
+		execl(argv[0], argv[0], argv[1], argv[2], NULL);
+		_exit(9);
+	}
+	wait(&status);
+	return status;
+}
+
+static int spawn_shell(char *const *argv)
+{
+	int status = -1;
+	pid_t pid;
+
+	if (posix_spawn(&pid, argv[0], NULL, NULL, argv, environ))
+		return -1;
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+static void read_shell(char *text, size_t size)
+{
+	FILE *shell = popen("echo ${LD_PRELOAD-none},${DISPATCHER_ADAPTER-none}", "r");
+
+	if (!fgets(text, (int)size, shell))
+		warn("popen");
+	pclose(shell);
+	text[strcspn(text, "\n")] = '\0';
+}
+
 /* Children that keep nothing: they must not count, and not see our environment. */
 void habit_shells(char **names)
 {
+	char *const argv[] = {(char *)"/bin/sh", (char *)"-c",
+		(char *)"test -z \"$LD_PRELOAD$DISPATCHER_ADAPTER\"", NULL};
 	int listener = listening(names[0], SOCK_CLOEXEC);
 
 	for (;;) {
 		int fd = accepted(listener, SOCK_CLOEXEC);
-		FILE *shell;
 		char text[256] = {0};
 
-		shell = popen("echo ${LD_PRELOAD-none},${DISPATCHER_ADAPTER-none}", "r");
-		if (!fgets(text, sizeof(text), shell))
-			warn("popen");
-		pclose(shell);
-		text[strcspn(text, "\n")] = '\0';
-		if (!fork()) {
-			execl("/bin/sh", "sh", "-c", "test -z \"$LD_PRELOAD$DISPATCHER_ADAPTER\"",
-				NULL);
-			_exit(9);
-		}
-		int status;
-
-		wait(&status);
-		if (status)
+		read_shell(text, sizeof(text) - 20);
+		if (exec_shell(argv) || spawn_shell(argv))
 			strcat(text, ",visible");
 		attend(fd, text);
 		close(fd);
@@ -176,6 +201,37 @@ void habit_passes(char **names)
 
 		send_conn(pair[0], fd);
 		close(fd);
+	}
+}
+
+static void accept_any(struct pollfd *fds)
+{
+	static const char *const labels[] = {"first", "second"};
+
+	while (poll(fds, 2, -1) > 0 || errno == EINTR)
+		for (unsigned i = 0; i < 2; i++) {
+			int fd = fds[i].revents ? accepted(fds[i].fd, 0) : -1;
+
+			if (fd < 0)
+				continue;
+			attend(fd, labels[i]);
+			close(fd);
+		}
+}
+
+/* Four children that accept on two listeners; who dies is replaced. */
+void habit_preforks(char **names)
+{
+	struct pollfd fds[2];
+
+	for (unsigned i = 0; i < 2; i++)
+		fds[i] =
+			(struct pollfd){.fd = listening(names[i], SOCK_NONBLOCK), .events = POLLIN};
+	for (unsigned children = 0;; children++) {
+		if (children >= 4)
+			wait(NULL);
+		if (!fork())
+			accept_any(fds);
 	}
 }
 

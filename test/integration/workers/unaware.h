@@ -33,6 +33,7 @@ void habit_hands_on(char **names);
 void habit_accepts(char **names);
 void habit_passes_to_other(char **names);
 void habit_receives(char **names);
+void habit_preforks(char **names);
 void habit_gives(char **names);
 void habit_takes(char **names);
 
