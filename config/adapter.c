@@ -2,6 +2,7 @@
  * is a native worker, COMMAND is run by dispatcher-exec. An unmodified server must be asked for by
  * name, as the same command line could also be run for each connection. */
 #include "config/build.h"
+#include "common/adapter.h"
 #include "common/base.h"
 #include "config/program.h"
 
@@ -118,6 +119,16 @@ static void check_listeners(
 	}
 }
 
+/* A worker knows its listeners by the bits of one word. */
+static void check_count(struct build *b, const struct scope *s, const struct service_settings *svc)
+{
+	if (svc->listeners.count > ADAPTER_MAX_LISTENERS)
+		report_error(b->report, scope_where(s, "PORT"),
+			"with ADAPTER=server there can be %d addresses to listen on; here are %u: "
+			"make two services of it",
+			ADAPTER_MAX_LISTENERS, svc->listeners.count);
+}
+
 static void check_slots(struct build *b, const struct scope *s, const struct service_settings *svc)
 {
 	uint32_t slots = settings_conn_slots(svc);
@@ -179,6 +190,7 @@ void adapter_build(struct build *b, const struct scope *s, struct service_settin
 	}
 	choose_method(b, s, svc);
 	check_listeners(b, s, svc);
+	check_count(b, s, svc);
 	check_slots(b, s, svc);
 	if (tls)
 		report_error(b->report, &tls->where,

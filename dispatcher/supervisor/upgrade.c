@@ -272,7 +272,8 @@ static void settle(struct upgrade *u)
 {
 	struct sv *sv = u->sv;
 
-	if (!thefts_under_way(sv->thefts) && !records_under_way(sv->records)) {
+	if (!thefts_under_way(sv->thefts) && !records_under_way(sv->records) &&
+		!workers_have_kin(sv->workers)) {
 		set_phase(u, UPGRADE_FALLS_SILENT);
 		logs_stop(sv->logs, on_silent, u);
 	} else if (clock_mono_ms() >= u->deadline_ms) {

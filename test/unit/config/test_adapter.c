@@ -101,6 +101,19 @@ static void servers_have_no_more_connections_than_marks(void **state)
 		0);
 }
 
+static void servers_have_no_more_addresses_than_bits(void **state)
+{
+	char text[4096] = SERVER;
+	size_t len = strlen(text);
+
+	for (int i = 0; i < 62; i++)
+		len += (size_t)sprintf(text + len, "PORT=127.0.0.1:%d\n", 3000 + i);
+	world_service(state, text);
+	sprintf(text + len, "PORT=127.0.0.1:3063\n");
+	assert_non_null(strstr(world_refused(state, text),
+		"with ADAPTER=server there can be 64 addresses to listen on; here are 65"));
+}
+
 static void a_server_that_is_not_there_is_a_warning(void **state)
 {
 	struct world *w = world_load(state, PORT "ADAPTER=server\nCOMMAND=/no/such -x\n");
@@ -280,6 +293,7 @@ int main(void)
 		world_test(what_does_not_go_with_the_kind_is_refused_with_the_remedy),
 		world_test(unix_sockets_and_notify_do_not_go_together),
 		world_test(servers_have_no_more_connections_than_marks),
+		world_test(servers_have_no_more_addresses_than_bits),
 		world_test(a_server_that_is_not_there_is_a_warning),
 		world_test(the_method_is_what_the_program_needs),
 		world_test(a_method_that_the_program_cannot_have_is_refused),
