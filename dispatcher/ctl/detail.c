@@ -28,7 +28,8 @@ static void show_limits(const json_t *s, FILE *out)
 		text_number(s, "min_procs"), text_number(s, "max_procs"), text_number(s, "min_conns"),
 		text_number(s, "max_conns"));
 	fprintf(out, "    use        %.0f connections now, room for %.0f more; %.0f at most so far\n",
-		text_number(s, "connections"), text_number(s, "headroom"),
+		text_number(s, "connections") - text_number(json_object_get(s, "queue"), "now"),
+		text_number(s, "headroom"),
 		text_number(s, "peak_connections"));
 }
 

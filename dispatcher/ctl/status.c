@@ -42,11 +42,16 @@ static void note(FILE *out, const char *first, const char *format, ...)
 	text_wrap(out, first, words);
 }
 
+static double in_workers(const json_t *s)
+{
+	return text_number(s, "connections") - text_number(json_object_get(s, "queue"), "now");
+}
+
 static double use_percent(const json_t *s)
 {
 	double capacity = text_number(s, "capacity");
 
-	return capacity > 0 ? text_number(s, "connections") * 100 / capacity : 0;
+	return capacity > 0 ? in_workers(s) * 100 / capacity : 0;
 }
 
 static enum condition condition_of(const json_t *s)
@@ -103,7 +108,7 @@ static void show_line(const json_t *s, FILE *out)
 	snprintf(state, sizeof(state), "%s", conditions[condition].name);
 	if (condition == BACKING_OFF)
 		snprintf(state, sizeof(state), "BACK-OFF %.0fs", text_number(s, "backoff_seconds"));
-	snprintf(both, sizeof(both), "%s/%s", text_count(text_number(s, "connections"), conns),
+	snprintf(both, sizeof(both), "%s/%s", text_count(in_workers(s), conns),
 		text_count(text_number(s, "capacity"), limit));
 	snprintf(percent, sizeof(percent), "%.0f%%", use_percent(s));
 	snprintf(workers, sizeof(workers), "%u/%.0f",
@@ -222,6 +227,18 @@ static void show_closure(const json_t *s, FILE *out)
 	else
 		note(out, "    ", "closed by %s%s%s; until %s", by, at ? " at " : "",
 			at ? text_time(at, time) : "", until ? until : "start");
+}
+
+/* Who waits for a worker of a service that refuses. */
+static void show_queue(const json_t *s, FILE *out)
+{
+	const json_t *q = json_object_get(s, "queue");
+	char time[TEXT_SHORT_BYTES];
+
+	if (text_number(q, "now") > 0)
+		note(out, "    ", "%.0f wait in the queue, the first for %s; with %.0f in it, others are refused",
+			text_number(q, "now"), text_duration(text_number(q, "oldest_seconds"), time),
+			text_number(q, "size"));
 }
 
 static void show_why(const json_t *s, FILE *out)
@@ -378,6 +395,7 @@ static void show_service(const json_t *s, bool detailed, FILE *out)
 	}
 	for (size_t kind = 0; kind < ARRAY_LEN(oddities); kind++)
 		show_oddity(s, kind, out);
+	show_queue(s, out);
 	show_losses(s, out);
 	show_bad_exit(s, out);
 }
