@@ -39,6 +39,7 @@ static bool is_new(struct say *s, const char *text)
 	return true;
 }
 
+PRINTF_LIKE(5, 0)
 static void say(struct say *s, enum load_severity severity, bool is_dated, const char *where,
 	const char *format, va_list args)
 {
