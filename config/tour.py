@@ -32,10 +32,10 @@ def wait_for_services(ctl, socket, pid):
     sys.exit("The dispatcher does not answer; its messages stand above.")
 
 
-def command(service, address):
+def command(service, address, tls):
     """The command line that talks to a listener."""
     if service == "smtp":
-        return f"swaks --server {address} --to you@example.org"
+        return f"swaks --server {address} --to you@example.org {'--tlsc' if tls else '--tls'}"
     if address.startswith("unix:"):
         return f"nc -U {address[5:]}"
     host, _, port = address.rpartition(":")
@@ -55,7 +55,7 @@ def main():
             print(f"  {service['name']}: {service['state']} ({service['why']})")
             continue
         for listener in service["listeners"]:
-            print(f"  {command(service['name'], listener['address']):60} # {service['name']}")
+            print(f"  {command(service['name'], listener['address'], listener.get('tls')):70} # {service['name']}")
     print(f"\nMail comes into {maildir}/new. And look at it all with\n\n  {ctl} -s {socket} status")
     print("\nand kill a worker, the acceptor, or both, while you are connected. Ctrl-C ends it all.\n",
           flush=True)
