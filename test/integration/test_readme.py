@@ -4,7 +4,7 @@ import pathlib
 import re
 import subprocess
 
-from harness import servers
+from harness import certificates, servers
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 README = (TREE / "README.md").read_text()
@@ -46,3 +46,13 @@ def test_the_shipped_example_passes_the_check(stage, directory):
                     f"WORKER_DIR={stage.bin}\n<{TREE}/config/dispatcher.cnf\n")
     run = subprocess.run([stage.program("dispatcher"), "-t", "-c", path], capture_output=True, text=True)
     assert run.returncode == 0, run
+
+
+def test_the_shipped_example_passes_the_check_with_tls_as_well(stage, directory):
+    example = re.sub(r"^! (TLS_\w+=)", r"\1", (TREE / "config" / "dispatcher.cnf").read_text(), flags=re.M)
+    certificates.write(directory / "pair.pem", *certificates.make("mail.example.org"))
+    path = directory / "try.cnf"
+    path.write_text(f"RUN_DIR={directory}\nSTATE_DIR={directory}\nLOG_DIR={directory}\nWORKER_DIR={stage.bin}\n"
+                    + example.replace("/etc/dispatcher/mail.pem", str(directory / "pair.pem")))
+    run = subprocess.run([stage.program("dispatcher"), "-t", "-c", path], capture_output=True, text=True)
+    assert run.returncode == 0 and ":2465" in run.stdout, run

@@ -14,7 +14,7 @@ import pytest
 
 from harness import certificates, clients
 from harness.processes import wait_until
-from harness.smtp import Mailbox, NextServer, Talk, swaks
+from harness.smtp import Mailbox, NextServer, Receiver, Talk, swaks
 
 LISTENS = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 
@@ -111,6 +111,20 @@ def test_the_state_before_starttls_is_forgotten(mx):
         inner.ask(b"MAIL FROM:<s@example.com>", b"250")
         inner.ask(b"QUIT", b"221")
     assert not list(mx.new.iterdir())
+
+
+def test_a_pool_takes_mail_by_tls_over_recycling(run_daemon, directory, port):
+    cert, key = certificates.make("mx.example.org")
+    tls_port = port()
+    smtp = Receiver(run_daemon, directory, port(), options=dict(
+        TLS_PORT=f"127.0.0.1:{tls_port}", TLS_CERT=certificates.write(directory / "cert.pem", cert),
+        TLS_KEY=certificates.write(directory / "key.pem", key), MAX_LIFE_CONNS=3))
+    for _ in range(4):
+        smtp.swaks("--tls")
+        swaks(tls_port, "--tlsc")
+    texts = smtp.box.messages()
+    assert len(texts) == 8 and all(b" with ESMTPS id " in text for text in texts)
+    smtp.daemon.wait_event("worker.exit", "reason=spent")
 
 
 # --- submission --------------------------------------------------------------------------------------
