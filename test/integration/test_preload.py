@@ -193,10 +193,10 @@ def test_it_says_which_address_is_no_port(stage, directory, name):
 
 
 def test_it_says_where_nobody_listens(stage, directory, name):
-    where, other = name(), name()
-    with StandIn(stage, directory, [where, other], stage.program("unaware"), "plain", where) as program:
-        program.wait(lambda seen: seen["line"], "a line")
-        assert program.stat()["line"] == f"adapter: does not listen on {other}"
+    names = [name(), name(), name()]
+    with StandIn(stage, directory, names, stage.program("unaware"), "two", *names[:2]) as program:
+        program.wait(lambda seen: seen["line"] == f"adapter: does not listen on {names[2]}", "the third")
+        assert not program.stat()["ready"]
 
 
 def visit_until_killed(where, label, count, told):

@@ -235,18 +235,20 @@ static void say_stranger(int fd)
 		return;
 	snprintf(text, sizeof(text), "adapter: listens on %s, which is no PORT of this service",
 		addr_format(&addr, name));
+	atomic_store(&shim.names_stranger, true);
 	shim_say(text);
 }
 
 static int listen_for_us(int fd, uint32_t index)
 {
 	struct adapter_bound *bound = &shim.tally.area->bound[index];
+	uint64_t covered;
 
 	if (take_over(fd, index) < 0)
 		return -1;
-	if (!atomic_load(&shim.has_line) ||
-		(bound->mask | atomic_load(&shim.tally.area->covered)) == shim.every)
-		say_missing(bound->mask | atomic_load(&shim.tally.area->covered));
+	covered = bound->mask | atomic_load(&shim.tally.area->covered);
+	if (covered == shim.every || !atomic_load(&shim.names_stranger))
+		say_missing(covered);
 	tally_cover(&shim.tally, bound->mask, shim.every);
 	return 0;
 }

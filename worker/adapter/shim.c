@@ -150,7 +150,6 @@ bool shim_is_on(void)
 
 void shim_say(const char *text)
 {
-	atomic_store(&shim.has_line, *text != '\0');
 	page_set_line(shim.tally.page, text);
 }
 

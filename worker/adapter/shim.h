@@ -34,7 +34,7 @@ struct shim {
 	_Atomic int room_until;     /* descriptors below this number may be taken without a look */
 	_Atomic int last_received;  /* the descriptor of the last connection */
 	_Atomic int state;
-	_Atomic bool has_line; /* the page says why the worker is not ready */
+	_Atomic bool names_stranger; /* the page names an address that is no PORT */
 	struct shim_place places[ADAPTER_MAX_LISTENERS];
 	char preload[PATH_MAX];        /* our own file */
 	char text[ADAPTER_TEXT_BYTES]; /* of ADAPTER_ENV */
