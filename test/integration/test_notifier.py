@@ -162,6 +162,30 @@ own.accept()
 """
 
 
+def test_accepted_socket_has_the_options_of_the_programs_listener(run):
+    hand = run("-c", OPTIONS, program=PYTHON)
+    with hand.client() as client:
+        assert answer(client) == ["1", "1", "77", "20000"]
+
+
+OPTIONS = """
+import os, socket
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 77)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10000)
+listener.bind(("127.0.0.1", int(os.environ["OWN_PORT"])))
+listener.listen()
+conn, _ = listener.accept()
+seen = [conn.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), conn.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY),
+        conn.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), conn.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)]
+conn.sendall(" ".join(map(str, seen)).encode() + b"\\n")
+conn.close()
+listener.accept()
+"""
+
+
 def test_mapped_address_is_shown_to_a_listener_of_both_kinds(run):
     hand = run("six")
     with hand.client() as client:

@@ -128,6 +128,16 @@ def test_listening_elsewhere_is_named(stage, make_daemon, port):
     daemon.wait_event("worker.unfit", f"(binds|listens on) 127.0.0.1:{other}, which is no PORT of this service")
 
 
+@pytest.mark.parametrize("how", ["", "epoll"])
+def test_going_into_the_background_is_named(stage, make_daemon, port, how):
+    where = port()
+    command = f"{stage.program('static-server')} port={where} daemon {how}"
+    daemon = make_daemon(service("static", where, COMMAND=command, **POOL)).start(ready=False)
+    daemon.expect_errors("worker.unfit")
+    daemon.unsettled.add("static")
+    daemon.wait_event("worker.unfit", "worker=static/[12] ", "it went into the background", "foreground")
+
+
 # --- Caddy ---
 
 

@@ -33,6 +33,7 @@ static int give(const struct spot *spot, const struct caller *c, const struct of
 	if (bad)
 		return bad;
 	ioctl(o->fd, FIONBIO, &nonblock);
+	options_apply(&spot->options, o->fd);
 	return caller_give(c, o->fd, accept_flags(c) & SOCK_CLOEXEC);
 }
 

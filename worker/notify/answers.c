@@ -130,6 +130,7 @@ static int take_over(struct notify *n, const struct caller *c, int fd, struct sp
 	struct stat st = {.st_ino = 0};
 
 	fstat(fd, &st);
+	options_read(fd, &spot->options);
 	ours = spots_open_bell(spot, fcntl(fd, F_GETFL) & O_NONBLOCK);
 	if (ours < 0)
 		return ours;

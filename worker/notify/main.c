@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 
 #define EVENTS        16
 #define LOOK_AGAIN_MS 1000
+#define HOLD_MS       10000
 #define EXIT_CANNOT   127
 /* Of Linux 6.6: who answers runs where the caller ran, at once. */
 #define SET_FLAGS    _IOW('!', 4, uint64_t)
@@ -251,6 +253,21 @@ static int end_as(int status)
 	return 128 + WTERMSIG(status);
 }
 
+/* The program's first process has left in peace, but others of it live on: it went into the
+ * background, where nobody can look after it. That is for the supervisor to see, who looks for them
+ * and ends them; until then their calls wait, rather than fail and set off who knows what. */
+static void hold_others(struct running *r, int status)
+{
+	struct pollfd asked = {.fd = r->n.callers.listener};
+
+	if (status || poll(&asked, 1, 0) != 0) /* POLLHUP: nobody is left who could call */
+		return;
+	if (fork() == 0) {
+		poll(NULL, 0, HOLD_MS);
+		_exit(0);
+	}
+}
+
 static void release(struct running *r)
 {
 	seccomp_notify_free(r->call, r->unused);
@@ -278,6 +295,7 @@ int main(int argc, char **argv)
 	if (bad)
 		return complain(&r, argv[0], what, bad);
 	status = serve(&r);
+	hold_others(&r, status);
 	release(&r);
 	return end_as(status);
 }

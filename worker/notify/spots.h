@@ -9,6 +9,7 @@
 #define WORKER_NOTIFY_SPOTS_H
 
 #include "common/adapter.h"
+#include "worker/notify/options.h"
 
 struct spot {
 	struct spot *next;
@@ -17,6 +18,7 @@ struct spot {
 	int domain, protocol;
 	socklen_t name_len;
 	struct sockaddr_storage name; /* as bound */
+	struct options options;       /* for what is accepted */
 	int bell;                     /* our end; -1 until the program listens */
 	bool rung;                    /* there may be something in it for the program to read */
 };

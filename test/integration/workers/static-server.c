@@ -7,6 +7,7 @@
  *[stay]		closes the listener after N connections, and counts the events that follow
  *	files=N			has no more than N descriptors
  *	plain			says nothing by itself
+ *	daemon			goes into the background
  *
  * A client reads "PID TASK PEER LOCAL LISTENER TYPE LISTENING FLAGS", then what it sends, until it
  *closes; "exit N" and "abort" end the server. TERM makes it exit with status 7. */
@@ -28,7 +29,7 @@
 
 struct server {
 	int port, threads, procs, close_after, files;
-	bool any, six, uses_epoll, early, edge, one, dup, plain;
+	bool any, six, uses_epoll, early, edge, one, dup, plain, daemon;
 	int listener, set, served;
 };
 
@@ -49,7 +50,7 @@ static void read_word(struct server *s, const char *word)
 		bool *flag;
 	} flags[] = {{"any", &s->any}, {"six", &s->six}, {"epoll", &s->uses_epoll},
 		{"early", &s->early}, {"edge", &s->edge}, {"one", &s->one}, {"dup", &s->dup},
-		{"plain", &s->plain}};
+		{"plain", &s->plain}, {"daemon", &s->daemon}};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
 		if (!strcmp(word, flags[i].name)) {
@@ -264,6 +265,8 @@ int main(int argc, char **argv)
 	listen_it(&s);
 	if (s.files)
 		setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)s.files, (rlim_t)s.files});
+	if (s.daemon && fork() > 0)
+		exit(0);
 	while (--s.procs > 0)
 		if (fork() == 0)
 			break;
