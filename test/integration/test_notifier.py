@@ -340,6 +340,35 @@ def test_what_was_offered_before_the_end_is_accepted(run):
 
 
 @pytest.mark.root
+def test_line_says_that_the_program_cannot_be_looked_at(run):
+    hand = run("-c", SECRET, program=PYTHON, ready=False, user=65534, group=65534, extra_groups=[])
+    assert hand.process.wait(10) == 1
+    assert hand.line.startswith("adapter: does not let itself be looked at")
+
+
+SECRET = """
+import ctypes, os, socket
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+socket.create_server(("127.0.0.1", int(os.environ["OWN_PORT"])))
+"""
+
+
+def test_stopped_program_is_given_nothing(run):
+    hand = run("threads=3")
+    program = processes_of(hand)[0]
+    wait_in_accept(program)
+    os.kill(program, signal.SIGSTOP)
+    wait_until(lambda: processes.stat(program)[0] == "T", "a stopped process")
+    clients = [hand.client() for _ in range(2)]
+    time.sleep(0.1)  # to give what must not happen its chance
+    assert (hand.taken, hand.unread > 0) == (0, True)
+    os.kill(program, signal.SIGCONT)
+    for client in clients:
+        with client:
+            assert answer(client)
+
+
+@pytest.mark.root
 def test_needs_no_rights(run):
     hand = run("epoll", user=65534, group=65534, extra_groups=[])
     served(hand, 3)

@@ -239,10 +239,16 @@ static void answer_for_socket(struct notify *n, const struct caller *c, answer *
 {
 	OWNS_FD int fd = caller_dup(c, (int)c->args[0]);
 
-	if (fd >= 0)
+	if (fd >= 0) {
 		call(n, c, fd, spots_find(&n->spots, spots_cookie(fd)));
-	else
-		caller_continue(c); /* the kernel has the right error */
+		return;
+	}
+	if (errno == EPERM && !n->is_ready) {
+		report_line(&n->report, "adapter: does not let itself be looked at, see prctl(2), "
+					"PR_SET_DUMPABLE");
+		n->told_stray = true;
+	}
+	caller_continue(c); /* the kernel has the right error */
 }
 
 void answer_call(struct notify *n, const struct caller *c)
