@@ -10,7 +10,7 @@
 
 static void nothing_is_known_of_descriptors_before_the_table_is_made(void **state)
 {
-	struct fds f = {0};
+	struct fds f = {.highest = -1};
 
 	fds_set(&f, 3, fd_word(FD_CONN, 0, 1));
 	assert_int_equal(fds_get(&f, 3), 0);
@@ -28,7 +28,7 @@ static void a_word_holds_its_parts(void **state)
 
 static void a_word_is_taken_once(void **state)
 {
-	struct fds f = {0};
+	struct fds f = {.highest = -1};
 
 	assert_int_equal(fds_init(&f), 0);
 	fds_set(&f, 7, 42);
@@ -39,7 +39,7 @@ static void a_word_is_taken_once(void **state)
 
 static void the_next_with_a_word_is_found_and_none_beyond_the_last(void **state)
 {
-	struct fds f = {0};
+	struct fds f = {.highest = -1};
 
 	assert_int_equal(fds_init(&f), 0);
 	assert_int_equal(fds_next(&f, 0), -1);
@@ -52,7 +52,7 @@ static void the_next_with_a_word_is_found_and_none_beyond_the_last(void **state)
 
 static void what_is_beyond_the_table_or_no_descriptor_is_not_known(void **state)
 {
-	struct fds f = {0};
+	struct fds f = {.highest = -1};
 
 	assert_int_equal(fds_init(&f), 0);
 	fds_set(&f, FDS_MAX, 1);
