@@ -12,10 +12,11 @@
 #include <string.h>
 #include <strings.h>
 
-#define BARE_LINE    "500 5.5.2 A line ends with CR LF, neither of them stands alone"
-#define BARE_MESSAGE "550 5.6.0 The message has a CR or LF that stands alone"
-#define TOO_BIG      "552 5.3.4 The message is too big"
-#define NO_MEMORY    "452 4.3.1 Out of memory, try again later"
+#define BARE_LINE "500 5.5.2 A line ends with CR LF, neither of them stands alone"
+#define NO_MEMORY "452 4.3.1 Out of memory, try again later"
+
+static const char bare_message[] = "550 5.6.0 The message has a CR or LF that stands alone";
+static const char too_big[] = "552 5.3.4 The message is too big";
 
 void session_flush(struct session *s)
 {
@@ -196,7 +197,7 @@ static void mail(struct session *s, char *args)
 	if (!bad && e->options.auth && !s->options->auth)
 		bad = "555 5.5.4 No AUTH here";
 	if (!bad && e->options.size > s->options->size)
-		bad = TOO_BIG;
+		bad = too_big;
 	s->mail = s->mail || !bad;
 	reply(s, bad ? bad : "250 2.1.0 Sender OK");
 }
@@ -245,12 +246,17 @@ static void on_text(void *arg, const char *data, size_t len)
 		s->ops->data(s->arg, data, len);
 }
 
+/* The same is told however the bytes came: of two faults the one that may be an attack. */
 static void look(struct session *s)
 {
-	if (!s->failed && s->body.bare)
-		fail(s, BARE_MESSAGE);
-	else if (!s->failed && s->body.size > s->options->size)
-		fail(s, TOO_BIG);
+	const char *bad = s->body.size > s->options->size ? too_big : NULL;
+
+	if (s->body.bare)
+		bad = bare_message;
+	if (bad && !s->failed)
+		fail(s, bad);
+	else if (bad && s->failed == too_big)
+		s->failed = bad;
 }
 
 /* NULL, or why no message can begin here. */
