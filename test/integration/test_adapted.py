@@ -35,7 +35,7 @@ def test_a_server_that_knows_nothing_of_us_serves_and_is_counted(stage, run_daem
     wait_counts(daemon, 1, 1, 0, 0)
 
 
-@pytest.mark.parametrize("mode", ["poll", "threads", "forks", "preforks"])
+@pytest.mark.parametrize("mode", ["poll", "threads", "forks", "preforks", "raw"])
 def test_every_connection_is_served_and_counted_while_workers_are_recycled(
         stage, run_daemon, port, rounds, mode):
     number, count = port(), rounds(1500)
@@ -97,6 +97,25 @@ def test_the_kernel_tells_what_a_killed_child_cannot(stage, run_daemon, port):
         assert one["freed"] == 1, one
         assert [w["pid"] for w in one["workers"]] == [worker], "only a child of it was killed"
     wait_counts(daemon, 2, 2, 0, 0)
+
+
+def test_more_ends_than_the_kernel_can_tell_at_once_are_all_found(stage, run_daemon, port):
+    number, count = port(), 1500
+    daemon = run_daemon(adapted(stage, "echo", "raw", number, MIN_PROCS=1, MAX_PROCS=1, MAX_CONNS=2000,
+                                MAX_HANDOFFS=100))
+    acceptor = daemon.acceptor_pid()
+    with Held() as held:
+        for _ in range(count):
+            held.open(number)
+        wait_counts(daemon, count, 0, 0, count)
+        os.kill(acceptor, signal.SIGSTOP)
+        held.close()
+        worker = next(pid for pid in members(daemon, f"raw 127.0.0.1:{number}"))
+        wait_until(lambda: len(processes.descriptors(worker)) < 50, "it has closed them")
+        os.kill(acceptor, signal.SIGCONT)
+    one = wait_counts(daemon, count, count, 0, 0)
+    assert one["freed"] == count, one
+    assert daemon.acceptor_pid() == acceptor
 
 
 @pytest.mark.parametrize("mode", ["preforks", "leaver"])
@@ -369,6 +388,19 @@ def test_a_server_that_retires_gets_its_stop_signal_when_it_has_nothing_left(
         assert not daemon.events("worker.exit", "worker=echo/1 ")
     status = "signal:USR1" if style == "silent" else "(signal:USR1|exit:0)"
     daemon.wait_event("worker.exit", "worker=echo/1 ", f"status={status}", "lost=0")
+
+
+def test_past_its_deadline_a_server_is_told_to_stop_and_then_killed(stage, run_daemon, port):
+    number = port()
+    daemon = run_daemon(adapted(stage, "echo", "deaf", number, MIN_PROCS=1, MAX_PROCS=2, KILL_TIMEOUT="500ms"))
+    with Held() as held:
+        held.open(number)
+        daemon.order("restart", "echo", drain_ms=200)
+        daemon.wait_event("worker.signal", "worker=echo/1 ", "signal=TERM", "connections=1")
+        daemon.wait_event("worker.signal", "worker=echo/1 ", "signal=KILL")
+        daemon.wait_event("worker.exit", "worker=echo/1 ", "status=signal:KILL", "lost=1")
+    daemon.order("restart", "echo")
+    daemon.wait_event("worker.exit", "worker=echo/2 ", "status=signal:KILL", "lost=0")
 
 
 def test_over_a_unix_socket_too(stage, run_daemon, directory, rounds):

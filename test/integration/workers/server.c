@@ -4,6 +4,8 @@
  *     server MODE ADDRESS...     127.0.0.1:PORT, or the path of a unix socket
  *
  * poll     serves all in one process, with poll()
+ * raw      as poll, but closes by the bare system call, which no library sees
+ * deaf     as poll, but SIGTERM does nothing
  * threads  a thread for each connection, which it accepts in a blocking accept()
  * forks    a child for each connection
  * preforks four children that accept
@@ -34,7 +36,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MOST 512
+#define MOST 2048
 #define LISTENERS 8
 #define CHILDREN 4
 #define GENERATIONS 200
@@ -126,7 +128,23 @@ static int all_closed(const struct pollfd *listeners, int count)
 	return closed == count;
 }
 
-static void serve_poll(const int *listeners, int count)
+static void close_it(int fd)
+{
+	close(fd);
+}
+
+static void close_raw(int fd)
+{
+#ifdef __x86_64__
+	long answer;
+
+	__asm__ volatile("syscall" : "=a"(answer) : "a"(SYS_close), "D"((long)fd) : "rcx", "r11", "memory");
+#else
+	close(fd);
+#endif
+}
+
+static void serve_poll(const int *listeners, int count, int raw)
 {
 	struct pollfd p[MOST];
 	int n = count;
@@ -140,7 +158,7 @@ static void serve_poll(const int *listeners, int count)
 			continue;
 		for (int i = n - 1; i >= count; i--)
 			if (p[i].revents && !echo_some(p[i].fd)) {
-				close(p[i].fd);
+				(raw ? close_raw : close_it)(p[i].fd);
 				p[i] = p[--n];
 			}
 		for (int i = 0; i < count && n < MOST; i++)
@@ -295,5 +313,7 @@ int main(int argc, char **argv)
 		serve_uring(listeners[0]);
 	if (!strcmp(mode, "exits"))
 		serve_and_exit(listeners[0]);
-	serve_poll(listeners, count);
+	if (!strcmp(mode, "deaf"))
+		signal(SIGTERM, SIG_IGN);
+	serve_poll(listeners, count, !strcmp(mode, "raw"));
 }
