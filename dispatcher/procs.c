@@ -30,19 +30,25 @@ static bool parse(const char *text, struct proc *ret)
 	return true;
 }
 
-bool procs_read_one(pid_t pid, struct proc *ret)
+static bool read_stat(const char *path, struct proc *ret)
 {
-	char path[32], text[512];
-	OWNS_FD int fd = -1;
+	OWNS_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[512];
 	ssize_t got;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (got <= 0)
 		return false;
 	text[got] = '\0';
 	return parse(text, ret);
+}
+
+bool procs_read_one(pid_t pid, struct proc *ret)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	return read_stat(path, ret);
 }
 
 static int add(struct procs *p, size_t *room, const struct proc *one)
@@ -131,4 +137,40 @@ struct procs_sum procs_sum(const struct procs *p, pid_t pid)
 		sum.cpu_ticks += one->cpu_ticks;
 	}
 	return sum;
+}
+
+static bool threads_sleep(pid_t pid)
+{
+	char path[300];
+	struct dirent *entry;
+	struct proc thread;
+	bool sleep = true;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && sleep && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%.20s/stat", pid, entry->d_name);
+		if (isdigit((unsigned char)*entry->d_name) && read_stat(path, &thread))
+			sleep = thread.state == 'S';
+	}
+	if (dir)
+		closedir(dir);
+	return dir && sleep;
+}
+
+bool procs_sleep(const struct procs *p, pid_t pid)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < p->count; i++) {
+		const struct proc *one = &p->list[i];
+
+		if (one->state == 'Z' || one->state == 'X' || !procs_descends(p, one, pid))
+			continue;
+		if (!threads_sleep(one->pid))
+			return false;
+		any = true;
+	}
+	return any;
 }

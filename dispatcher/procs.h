@@ -40,4 +40,8 @@ struct procs_sum {
 
 struct procs_sum procs_sum(const struct procs *p, pid_t pid);
 
+/* Whether all threads of a process and of its descendants sleep: who has something to do, and merely
+ * gets no CPU for it, does not. */
+bool procs_sleep(const struct procs *p, pid_t pid);
+
 #endif

@@ -45,16 +45,18 @@ void unfit_not_ready(struct service *svc, struct slot *s)
 			"PORT must be what its own configuration says");
 }
 
-static bool is_alive(const struct slot *s)
+/* Its channel has been readable for long: on a busy machine it waits for its turn to read it; one that
+ * sleeps meanwhile waits for something else. */
+static bool sleeps(const struct slot *s)
 {
 	struct procs all = {0};
-	struct procs_sum sum;
+	bool answer;
 
 	if (procs_read(&all))
 		return false;
-	sum = procs_sum(&all, s->pid);
+	answer = procs_sleep(&all, s->pid);
 	procs_free(&all);
-	return sum.count && !sum.stopped;
+	return answer;
 }
 
 static bool is_stranded(const struct service *svc, const struct pool_worker *w, uint64_t now_ms)
@@ -68,7 +70,7 @@ void unfit_to_read(struct service *svc, struct slot *s, uint64_t now_ms)
 	bool never_read = !s->book->taken;
 	bool one_at_a_time = s->outside.most_served == 1 && slot_served(s) && svc->set->max_conns > 1;
 
-	if (s->outside.unfit || (!never_read && !one_at_a_time) || !is_alive(s))
+	if (s->outside.unfit || (!never_read && (!one_at_a_time || !sleeps(s))))
 		return;
 	s->outside.unfit = true;
 	if (never_read)
