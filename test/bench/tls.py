@@ -38,14 +38,17 @@ def make_pair(folder, kind):
 class Ours(servers.Ours):
     def __init__(self, programs, folder, cpus, pair):
         super().__init__(programs, folder, cpus, [], WORKERS)
-        self.name, self.pair = 'ours', pair
+        self.name, self.pair, self.port = 'ours', pair, servers.free_port()
 
     def config(self):
-        port = self.ports['short'] = servers.free_port()
         return super().config() + '\n'.join([
             '[SERVICE=tls]', 'IMAGE=dispatcher-echo', f'PARAMETER=BANNER={servers.BANNER}',
-            f'TLS_PORT=127.0.0.1:{port}', f'TLS_CERT={self.pair[0]}', f'TLS_KEY={self.pair[1]}',
+            f'TLS_PORT=127.0.0.1:{self.port}', f'TLS_CERT={self.pair[0]}', f'TLS_KEY={self.pair[1]}',
             f'TLS_CIPHERS={CIPHERS}']) + '\n'
+
+    def start(self):
+        super().start()
+        self.ports['short'] = self.port
 
 
 class Nginx(servers.Nginx):
