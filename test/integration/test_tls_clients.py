@@ -2,6 +2,8 @@
 
 import base64
 import os
+import re
+import shutil
 import signal
 import socket
 import ssl
@@ -173,6 +175,20 @@ def test_much_data_goes_both_ways(run_daemon, directory, port, version):
         sender.start()
         assert clients.receive_exactly(sock, len(data)) == data
         sender.join()
+
+
+@pytest.mark.skipif(not shutil.which("sslscan"), reason="sslscan is not installed")
+def test_sslscan_finds_only_what_is_strong(run_daemon, directory, port):
+    number = port()
+    run_daemon(tls_echo(number, secure.make_pair(directory / "pki"), MIN_PROCS=2))
+    said = must("sslscan", "--no-colour", f"127.0.0.1:{number}").stdout
+    for old in ("SSLv2", "SSLv3", "TLSv1.0", "TLSv1.1"):
+        assert f"{old} disabled" in re.sub(" +", " ", said), said
+    assert "Session renegotiation not supported" in said
+    ciphers = re.findall(r"^(?:Preferred|Accepted) +(TLSv1\.[23]) +(\d+) bits +(\S+)", said, re.M)
+    assert {version for version, _, _ in ciphers} == {"TLSv1.2", "TLSv1.3"}
+    assert all(int(bits) >= 128 and re.search("GCM|CHACHA20", name) for _, bits, name in ciphers), ciphers
+    assert all(name.startswith(("TLS_", "ECDHE-")) for _, _, name in ciphers), ciphers
 
 
 def test_half_a_hello_and_floods_of_bad_bytes_harm_nobody(run_daemon, directory, port):
