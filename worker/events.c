@@ -34,7 +34,7 @@ static void finish(struct worker_conn *c)
 	relay_drop(c);
 	unwatch(c);
 	if (c->tls && !c->why)
-		tlsconn_goodbye(c->tls);
+		tlsconn_goodbye(c->tls, true);
 	c->tls = tlsconn_free(c->tls);
 	base_close(&c->fd);
 	c->output = output_free(c->output);
@@ -86,6 +86,8 @@ static void watch(struct worker_conn *c)
 	uint32_t events = wanted(c);
 	int bad;
 
+	if (c->tls)
+		tlsconn_push(c->tls);
 	if (c->watched == events || c->fd < 0)
 		return;
 	bad = c->polled ? loop_change(l, c->fd, events, c) : loop_add(l, c->fd, events, c);

@@ -137,7 +137,7 @@ static void end_or_go_on(struct worker_conn *c)
 	if (!r->hung_up && has_hung_up(r))
 		hang_up(r);
 	if (!r->said_goodbye)
-		r->said_goodbye = tlsconn_goodbye(c->tls) == 0;
+		r->said_goodbye = tlsconn_goodbye(c->tls, false) == 0;
 	if (r->said_goodbye && (r->client_ended || r->hung_up))
 		relay_drop(c);
 }
@@ -192,7 +192,10 @@ void relay_watch(struct worker_conn *c)
 {
 	struct loop *l = &c->worker->loop;
 	struct relay *r = c->relay;
-	int bad = events_watch(l, c->fd, c, client_events(c), &c->polled, &c->watched);
+	int bad;
+
+	tlsconn_push(c->tls);
+	bad = events_watch(l, c->fd, c, client_events(c), &c->polled, &c->watched);
 
 	if (!bad)
 		bad = events_watch(

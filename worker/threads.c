@@ -47,7 +47,7 @@ struct threads {
 static void close_conn(struct worker_conn *c)
 {
 	if (c->fd >= 0 && c->tls)
-		tlsconn_goodbye(c->tls);
+		tlsconn_goodbye(c->tls, true);
 	base_close(&c->fd);
 }
 

@@ -1,16 +1,23 @@
-/* OpenSSL with the answers of ours. What it has read from the socket and not yet given to us, epoll
- * does not tell: tlsconn_pending() does, and only as long as the last read was not in vain, since
- * the beginning of a record may be all there is. */
+/* OpenSSL with the answers of ours, over a BIO of ours that knows when more will follow at once.
+ *
+ * Every segment costs both sides as much as the ciphers do, and wakes somebody. So what ends a
+ * handshake (tickets) waits in the kernel for the first words behind it, until tlsconn_push() at
+ * the latest, and the goodbye waits for the FIN of the close that follows. What it has read from
+ * the socket and not yet given to us, epoll does not tell: tlsconn_pending() does, and only as long
+ * as the last read was not in vain, since the beginning of a record may be all there is. */
 #include "worker/tlsconn.h"
 #include "common/base.h"
 #include "worker/tlsset.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 struct tlsconn {
 	SSL *ssl;
@@ -18,8 +25,11 @@ struct tlsconn {
 	const char *reason;
 	struct facts *facts; /* made when somebody asks */
 	uint32_t wants;
+	int fd;
 	bool done, broken, more;
-	bool refused; /* a renegotiation */
+	bool more_follows; /* what is sent now may wait */
+	bool spoke, waits; /* something was sent; the last of it waits */
+	bool refused;      /* a renegotiation */
 	bool said_goodbye;
 };
 
@@ -38,20 +48,61 @@ static void on_info(const SSL *ssl, int where, int value)
 		t->refused = true;
 }
 
+int tlsconn_bio_write(BIO *bio, const char *data, int len)
+{
+	struct tlsconn *t = BIO_get_data(bio);
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (t->more_follows ? MSG_MORE : 0);
+	ssize_t sent = send(t->fd, data, (size_t)len, flags);
+
+	BIO_clear_retry_flags(bio);
+	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_write(bio);
+	if (sent > 0) {
+		t->spoke = true;
+		t->waits = t->more_follows;
+	}
+	return (int)sent;
+}
+
+int tlsconn_bio_read(BIO *bio, char *data, int size)
+{
+	struct tlsconn *t = BIO_get_data(bio);
+	ssize_t got = recv(t->fd, data, (size_t)size, MSG_DONTWAIT);
+
+	BIO_clear_retry_flags(bio);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_read(bio);
+	if (!got)
+		BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+	return (int)got;
+}
+
+static bool attach(struct tlsconn *t)
+{
+	BIO *bio = t->ssl ? BIO_new(tlsset_bio(t->set)) : NULL;
+
+	if (!bio)
+		return false;
+	BIO_set_data(bio, t);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(t->ssl, bio, bio);
+	return SSL_set_app_data(t->ssl, t);
+}
+
 int tlsconn_new(struct tlsset *set, int fd, struct tlsconn **ret_tls)
 {
 	struct tlsconn *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
+	t->fd = fd;
+	t->set = tlsset_ref(set);
 	t->ssl = tlsset_open(set);
-	if (!t->ssl || !SSL_set_fd(t->ssl, fd) || !SSL_set_app_data(t->ssl, t)) {
-		SSL_free(t->ssl);
-		free(t);
+	if (!attach(t)) {
+		tlsconn_free(t);
 		return -ENOMEM;
 	}
 	SSL_set_info_callback(t->ssl, on_info);
-	t->set = tlsset_ref(set);
 	t->wants = EPOLLIN;
 	t->reason = "";
 	*ret_tls = t;
@@ -122,14 +173,27 @@ int tlsconn_handshake(struct tlsconn *t)
 		return -EPROTO;
 	ERR_clear_error();
 	errno = 0;
+	t->more_follows = t->spoke; /* its own first flight is waited for */
 	returned = SSL_do_handshake(t->ssl);
+	t->more_follows = false;
 	if (returned == 1) {
 		t->done = true;
 		t->more = SSL_has_pending(t->ssl);
 		return 0;
 	}
+	tlsconn_push(t);
 	bad = answer(t, returned);
 	return bad ? bad : break_off(t, "the client left", -ECONNRESET);
+}
+
+void tlsconn_push(struct tlsconn *t)
+{
+	int on = 1, error = errno;
+
+	if (t->waits)
+		setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* tcp(7): flushes */
+	t->waits = false;
+	errno = error;
 }
 
 ssize_t tlsconn_read(struct tlsconn *t, void *buf, size_t size)
@@ -176,7 +240,7 @@ ssize_t tlsconn_write(struct tlsconn *t, const void *buf, size_t len)
 	return (ssize_t)taken;
 }
 
-int tlsconn_goodbye(struct tlsconn *t)
+int tlsconn_goodbye(struct tlsconn *t, bool closes)
 {
 	int returned;
 
@@ -184,7 +248,9 @@ int tlsconn_goodbye(struct tlsconn *t)
 		return 0;
 	ERR_clear_error();
 	errno = 0;
+	t->more_follows = closes;
 	returned = SSL_shutdown(t->ssl);
+	t->more_follows = false;
 	if (returned < 0 && answer(t, returned) == -EAGAIN && t->wants == EPOLLOUT)
 		return -EAGAIN;
 	t->said_goodbye = true;

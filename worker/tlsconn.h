@@ -4,6 +4,7 @@
 
 #include "worker/worker.h"
 
+#include <openssl/bio.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +22,15 @@ struct tlsconn *tlsconn_free(struct tlsconn *t); /* NULL is fine; returns NULL *
 int tlsconn_handshake(struct tlsconn *t);                              /* 0: done */
 ssize_t tlsconn_read(struct tlsconn *t, void *buf, size_t size);       /* 0: the client's end */
 ssize_t tlsconn_write(struct tlsconn *t, const void *buf, size_t len); /* bytes taken, never 0 */
-int tlsconn_goodbye(struct tlsconn *t); /* says that nothing more is sent; 0 if nobody can hear */
+/* Says that nothing more is sent; 0 if nobody can hear. closes: the socket is closed at once. */
+int tlsconn_goodbye(struct tlsconn *t, bool closes);
+
+/* Before waiting for the client: lets go of what waits for more to be sent. */
+void tlsconn_push(struct tlsconn *t);
+
+/* Of the BIO that all connections of a set share. */
+int tlsconn_bio_write(BIO *bio, const char *data, int len);
+int tlsconn_bio_read(BIO *bio, char *data, int size);
 
 uint32_t tlsconn_wants(const struct tlsconn *t); /* EPOLLIN or EPOLLOUT */
 bool tlsconn_pending(const struct tlsconn *t);   /* may be read from without asking the socket */

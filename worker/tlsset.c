@@ -6,6 +6,7 @@
  * No early data: it could be replayed once per worker. No renegotiation, no compression. */
 #include "worker/tlsset.h"
 #include "common/base.h"
+#include "worker/tlsconn.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -37,6 +38,7 @@ struct tlsset {
 	uint8_t *alpn; /* as it goes over the wire */
 	size_t alpn_len;
 	uint64_t handshake_ms;
+	BIO_METHOD *bio;
 };
 
 /* What making one needs at every step. */
@@ -304,6 +306,22 @@ static bool make_protocols(struct making *m)
 	return s->alpn;
 }
 
+static long on_bio(BIO *bio, int command, long number, void *pointer)
+{
+	if (command == BIO_CTRL_EOF)
+		return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+	return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DUP;
+}
+
+static bool make_bio(struct making *m)
+{
+	BIO_METHOD *bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "connection");
+
+	m->set->bio = bio;
+	return bio && BIO_meth_set_write(bio, tlsconn_bio_write) &&
+	       BIO_meth_set_read(bio, tlsconn_bio_read) && BIO_meth_set_ctrl(bio, on_bio);
+}
+
 /* A ticket says that its owner was let in. It is worth that only where the same is asked of him. */
 static void make_id(struct making *m, const char *service)
 {
@@ -334,8 +352,8 @@ int tlsset_new(const struct tls_bundle *b, const char *service, struct tickets *
 	m.set->names = calloc(b->name_count + 1, sizeof(*m.set->names));
 	make_id(&m, service);
 	ERR_clear_error();
-	if (m.set->contexts && m.set->names && make_protocols(&m) && make_default(&m) &&
-		make_names(&m)) {
+	if (m.set->contexts && m.set->names && make_bio(&m) && make_protocols(&m) &&
+		make_default(&m) && make_names(&m)) {
 		ERR_clear_error(); /* the end of a PEM text is one too */
 		*ret_set = m.set;
 		return 0;
@@ -365,6 +383,7 @@ struct tlsset *tlsset_unref(struct tlsset *s)
 	free(s->contexts);
 	free(s->names);
 	free(s->alpn);
+	BIO_meth_free(s->bio);
 	free(s);
 	return NULL;
 }
@@ -376,6 +395,11 @@ SSL *tlsset_open(struct tlsset *s)
 	if (ssl)
 		SSL_set_accept_state(ssl);
 	return ssl;
+}
+
+const BIO_METHOD *tlsset_bio(const struct tlsset *s)
+{
+	return s->bio;
 }
 
 uint64_t tlsset_handshake_ms(const struct tlsset *s)

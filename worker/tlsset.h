@@ -19,6 +19,7 @@ struct tlsset *tlsset_ref(struct tlsset *s);
 struct tlsset *tlsset_unref(struct tlsset *s); /* NULL is fine; returns NULL */
 
 SSL *tlsset_open(struct tlsset *s); /* a server's; NULL: no memory */
+const BIO_METHOD *tlsset_bio(const struct tlsset *s);
 uint64_t tlsset_handshake_ms(const struct tlsset *s);
 void tlsset_lifetime(struct tlsset *s, long seconds); /* of tickets that are given from now on */
 

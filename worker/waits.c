@@ -65,8 +65,10 @@ static int wait_for(struct waits *ws, int fd, short events, uint32_t timeout_ms)
 /* For what the last call wants that answered -EAGAIN. */
 static int wait_again(struct waits *ws, int fd, short events, uint32_t timeout_ms)
 {
-	if (ws->tls)
+	if (ws->tls) {
+		tlsconn_push(ws->tls);
 		events = tlsconn_wants(ws->tls) == EPOLLOUT ? POLLOUT : POLLIN;
+	}
 	return wait_for(ws, fd, events, timeout_ms);
 }
 
