@@ -58,18 +58,17 @@ class Mail:
         self.mark = mark  # a header that the filter gives to each message
         self.mta = Postfix(root, where, port(), port(), f"inet:127.0.0.1:{milter_port}")
 
-    def send(self, count, moments=(), happen=None):
-        """happen(): is called when so many messages have arrived, for each of moments."""
-        left, started = sorted(moments), time.monotonic()
+    def send(self, count, happen=lambda arrived, seconds: None):
+        """happen(): is called again and again while messages arrive."""
+        started = time.monotonic()
         with self.mta:
             source = self.mta.source(count, SESSIONS)
             while source.poll() is None:
-                if left and len(self.mta.sink.messages) >= left[0]:
-                    left.pop(0)
-                    happen()
-                assert time.monotonic() - started < 60 + count, f"mail is stuck\n{self.mta.log()[-3000:]}"
+                passed = time.monotonic() - started
+                happen(len(self.mta.sink.messages), passed)
+                assert passed < 60 + count / 5, f"mail is stuck\n{self.mta.log()[-3000:]}"
                 time.sleep(0.01)
-            assert source.returncode == 0, source.stderr.read()
+            assert source.returncode == 0, (self.mta.where / "source").read_text()
             self.accepted = self.mta.accepted()
             self.deferred = count - len(self.accepted)
             wait_until(lambda: len(self.mta.sink.messages) >= len(self.accepted),
@@ -148,6 +147,29 @@ class Pool:
                                         self.name, 20)
 
 
+def by_count(moments, action):
+    """Calls it when so many messages have arrived, once for each of moments."""
+    left = sorted(moments)
+
+    def happen(arrived, _seconds):
+        if left and arrived >= left[0]:
+            left.pop(0)
+            action()
+
+    return happen
+
+
+def each_second(action):
+    calls = []
+
+    def happen(_arrived, seconds):
+        if seconds > len(calls) + 1:
+            calls.append(seconds)
+            action()
+
+    return happen
+
+
 def moments_of(rounds):
     """When somebody dies: after so many messages; in the long form about once a second."""
     return [MESSAGES // (KILLS + 1) * number for number in range(1, rounds(1) * (KILLS + 1))]
@@ -168,7 +190,7 @@ def test_whoever_dies_what_was_accepted_is_delivered_and_signed(run_daemon, open
     print(f"SEED={SEED}")
     daemon = run_daemon(opendkim.section(**(POOL if rounds(1) < 3 else LARGE_POOL)))
     pool, one, count = Pool(daemon, opendkim.name), mail(opendkim.port), rounds(MESSAGES)
-    one.send(count, moments_of(rounds), pool.hit)
+    one.send(count, by_count(moments_of(rounds), pool.hit))
     one.check()
     lost = pool.at_rest()["lost"]
     print(f"{pool.ends.count('SIGKILL')} killed, {pool.ends.count('SIGSTOP')} stopped: {one.figures()}; sessions that were being served: {lost}")
@@ -208,10 +230,10 @@ def test_a_pool_compared_with_one_opendkim_that_is_started_again(run_daemon, ope
     pool.hows = [signal.SIGKILL]
     pooled, alone = mail(opendkim.port), mail(plain.server.port)
     try:
-        alone.send(count, moments_of(rounds), plain.hit)
+        alone.send(count, each_second(plain.hit))
     finally:
         plain.stop()
-    pooled.send(count, moments_of(rounds), pool.hit)
+    pooled.send(count, each_second(pool.hit))
     alone.check()
     pooled.check()
     print(f"{count} messages, one opendkim, {plain.ends} kills: {alone.figures()}")
@@ -223,7 +245,7 @@ def test_a_pool_compared_with_one_opendkim_that_is_started_again(run_daemon, ope
 def test_a_filter_that_hangs_is_recorded_and_replaced_and_mail_goes_on(run_daemon, opendkim, mail, rounds):
     daemon = run_daemon(opendkim.section(**POOL))
     one, victim = mail(opendkim.port), daemon.workers()[0]["pid"]
-    one.send(rounds(60), [10], lambda: os.kill(victim, signal.SIGSTOP))
+    one.send(rounds(60), by_count([10], lambda: os.kill(victim, signal.SIGSTOP)))
     one.check()
     lost = Pool(daemon, opendkim.name).at_rest()["lost"]
     assert one.deferred <= lost <= SESSIONS, (one.figures(), lost)
@@ -267,7 +289,7 @@ def test_what_a_filter_leaks_is_bounded_by_recycling_it(run_daemon, directory, p
             except (OSError, ValueError):
                 pass  # it has just ended
 
-    one.send(count, range(5, count, 5), measure)
+    one.send(count, by_count(range(5, count, 5), measure))
     one.check()
     retired = len(re.findall(r"worker\.retire .*reason=spent", daemon.log()))
     bound = empty + (LIFE + 4 + 4) * (LEAK_MIB << 10) + (10 << 10)  # what is offered when it retires, too

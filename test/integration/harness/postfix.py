@@ -173,11 +173,12 @@ class Postfix:
 
     def source(self, count, sessions=8):
         """smtp-source sends; it goes on when a message is refused."""
-        return subprocess.Popen(
-            [f"{self.root}/usr/sbin/smtp-source", "-A", "-m", str(count), "-s", str(sessions), "-l", "2000", "-f",
-             "user@example.com", "-t", "rcpt@example.org", f"127.0.0.1:{self.port}"],
-            env={**os.environ, **libraries(self.root)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True, start_new_session=True)
+        with open(self.where / "source", "wb") as output:  # it says a line of each refusal
+            return subprocess.Popen(
+                [f"{self.root}/usr/sbin/smtp-source", "-A", "-m", str(count), "-s", str(sessions), "-l", "2000",
+                 "-f", "user@example.com", "-t", "rcpt@example.org", f"127.0.0.1:{self.port}"],
+                env={**os.environ, **libraries(self.root)}, stdout=output, stderr=output,
+                start_new_session=True)
 
     def accepted(self):
         """Queue ids of the messages that it took over."""

@@ -51,8 +51,11 @@ class Server:
         raise NotImplementedError
 
     def section(self, **more):
-        return service(self.name, self.port, **{"ADAPTER": "server", "COMMAND": self.command(),
+        return service(self.name, *self.ports(), **{"ADAPTER": "server", "COMMAND": self.command(),
                                                 **self.options, **more})
+
+    def ports(self):
+        return [self.port]
 
     def write(self, name, text):
         path = self.where / name
