@@ -19,13 +19,15 @@ def run(stage, port):
     """run(word...): a static server under dispatcher-notify, ready."""
     made = []
 
-    def start(*words, ready=True, listeners=None, own=None, program=None, **more):
+    def start(*words, ready=True, listeners=None, own=None, program=None, old=False, **more):
         here = listeners or [("127.0.0.1", port())]
         own = own or here[0][1]
         if not program:
             words = [f"port={own}", *filter(None, words)]
+        notify = str(stage.program("dispatcher-notify"))
         hand = Hand(program or str(stage.program("static-server")), *words, listeners=here,
-                    method=str(stage.program("dispatcher-notify")), environment={"OWN_PORT": str(own)}, **more)
+                    method=str(stage.program("old-kernel")) if old else notify,
+                    environment={"OWN_PORT": str(own), "OLD_KERNEL_RUNS": notify}, **more)
         made.append(hand)
         return hand.wait_ready() if ready else hand
 
@@ -84,6 +86,13 @@ def test_static_server_accepts_what_is_offered(run, words):
             assert (kind, listening, nonblock) == (str(socket.SOCK_STREAM.value), "1", "0")
     assert hand.taken == 20
     assert hand.unread == 0
+
+
+@pytest.mark.parametrize("words", [("",), ("epoll",), ("threads=3",), ("procs=2", "threads=2")], ids=" ".join)
+def test_kernels_without_pidfds_of_threads_do(run, words):
+    hand = run(*words, old=True)
+    served(hand, 10)
+    assert hand.taken == 10
 
 
 def test_of_two_listeners_each_gets_its_own(run, port):

@@ -64,6 +64,8 @@ static int remember(const struct caller *c)
 	unsigned at = (unsigned)c->thread % CALLER_KNOWN;
 	int pidfd = open_pidfd(c->thread, PIDFD_OF_THREAD);
 
+	if (pidfd == -EINVAL) /* an older kernel: of first threads only, by their process */
+		pidfd = open_pidfd(c->thread, 0);
 	if (pidfd >= 0 && !caller_waits(c))
 		base_close(&pidfd);
 	base_close(&c->all->known[at].pidfd);
@@ -93,7 +95,7 @@ int caller_dup(const struct caller *c, int fd)
 			return ours;
 	}
 	pidfd = remember(c);
-	if (pidfd == -EINVAL)
+	if (pidfd == -EINVAL || pidfd == -ENOENT) /* which of the two depends on the kernel */
 		return dup_by_process(c, fd);
 	return pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 }
