@@ -178,7 +178,7 @@ def test_limits_have_their_replies(receiver):
 
 
 def test_a_slow_client_is_told_so(receiver):
-    smtp = receiver(TIMEOUT=1)
+    smtp = receiver(TIMEOUT=2)
     with smtp.talk() as talk:
         talk.expect(b"421 4.4.2")
         assert talk.is_closed()

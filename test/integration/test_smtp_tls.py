@@ -236,7 +236,7 @@ def test_many_may_log_in_at_once(submission):
 
 
 def test_without_dovecot_nobody_gets_in_and_nobody_waits_for_ever(submission, directory):
-    server = submission(dovecot=False, TIMEOUT=1)
+    server = submission(dovecot=False, TIMEOUT=2)
     with server.talk(tls=True) as talk:
         talk.ask(b"AUTH PLAIN", b"454 4.7.0")
         talk.ask(b"MAIL FROM:<>", b"530 5.7.0")

@@ -165,14 +165,14 @@ def test_a_refused_message_is_not_passed_on(receiver, next_server, directory):
     assert server.texts == []
 
 
-@pytest.mark.parametrize("verb", ["GREETING", "EHLO", "MAIL", "RCPT", "DATA", "END"])
+@pytest.mark.parametrize("verb", ["GREETING", "EHLO", "RCPT", "DATA", "END"])
 @pytest.mark.parametrize("how", [None, ""], ids=["hangs", "closes"])
 def test_a_next_server_that_hangs_or_goes_is_451(receiver, next_server, directory, verb, how):
     next_server(**{verb: how})
-    smtp = receiver(MAILDIR=None, NEXT=f"smtp:unix:{directory}/next0", TIMEOUT=1)
+    smtp = receiver(MAILDIR=None, NEXT=f"smtp:unix:{directory}/next0", TIMEOUT=2)
     with smtp.talk() as talk:
         talk.sock.sendall(b"MAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\nDATA\r\n")
-        if verb in ("GREETING", "EHLO", "MAIL", "RCPT"):
+        if verb in ("GREETING", "EHLO", "RCPT"):
             talk.expect(b"250", b"451 4.4.", b"503")
         elif verb == "DATA":
             talk.expect(b"250", b"250", b"451 4.4.")
