@@ -161,11 +161,12 @@ static void refuse_stashed(struct service *svc, uint64_t now_ms)
 			turn_away(svc, i, AWAY_LATE);
 }
 
+/* Those in the stash were accepted before, or are the last that a dead acceptor had in hand: first they. */
 static bool has_room(struct service *svc)
 {
 	uint32_t slot;
 
-	return serve_may(svc) && serve_room(svc, 1, &slot);
+	return serve_may(svc) && !svc->stash.count && serve_room(svc, 1, &slot);
 }
 
 static bool one_turn(struct service *svc, uint64_t now_ms)
@@ -187,7 +188,7 @@ void full_serve(struct service *svc, uint64_t now_ms)
 		return;
 	if (svc->stash.count)
 		refuse_stashed(svc, now_ms);
-	for (unsigned i = 0; i < A_TURN && !svc->stash.count && line_count(svc); i++)
+	for (unsigned i = 0; i < A_TURN && line_count(svc); i++)
 		if (!one_turn(svc, now_ms))
 			break;
 	if (svc->pool)

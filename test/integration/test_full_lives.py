@@ -173,6 +173,20 @@ def test_killed_at_any_call_on_the_way_out_of_the_queue_nobody_is_lost(run_daemo
             assert (one["accepted"], one["lost"], one["refused"]) == (5, 0, 0), one
 
 
+@pytest.mark.root
+def test_who_was_saved_by_the_next_acceptor_keeps_nobody_waiting_for_longer(run_daemon, port, stage):
+    number = port()
+    daemon = run_daemon(full(number, QUEUE_TIMEOUT="2s"))
+    daemon.expect_errors(r"acceptor\.exit")
+    with fill(number) as held:
+        queue_up(daemon, held, number, 1)
+        time.sleep(1)  # so much earlier is the time of the first over
+        at_each_moment(daemon, stage, "accepted", lambda: held.open(number, served=False))
+        assert clients.receive_all(held.socks[2]) == ANSWER
+        assert daemon.service()["waiting"] == 1
+        assert clients.receive_all(held.socks[3]) == ANSWER
+
+
 # --- other configurations, other lives ---
 
 
