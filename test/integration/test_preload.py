@@ -120,7 +120,7 @@ def test_a_shell_of_the_program_sees_nothing_of_the_adapter(adapt, name):
     assert program.settled(1)
 
 
-@pytest.mark.parametrize("habit", ["two", "edges", "pair"])
+@pytest.mark.parametrize("habit", ["two", "edges", "pair", "exclusive"])
 def test_each_listener_gets_its_own_clients(adapt, name, habit):
     first, second = name(), name()
     program = adapt(habit, first, second)
@@ -129,20 +129,24 @@ def test_each_listener_gets_its_own_clients(adapt, name, habit):
             where, label = [(first, "first"), (second, "second"), (second, "second")][turn % 3]
             sock = held.enter_context(clients.connect(address(where)))
             assert line_of(sock)[0] == label
-            if habit == "pair":
+            if habit in ("pair", "exclusive"):  # each of few serves one at a time
                 sock.close()
+                program.open(0)
     assert program.settled(20)
 
 
-def test_edges_are_not_lost_when_clients_of_both_listeners_come_at_once(adapt, name, rounds):
+@pytest.mark.parametrize("habit", ["edges", "exclusive"])
+def test_nobody_waits_when_clients_of_both_listeners_come_at_once(adapt, name, habit, rounds):
     first, second = name(), name()
-    program = adapt("edges", first, second)
-    each = rounds(10)
-    threads = [threading.Thread(target=visit, args=(where, each)) for where in (first, second) * 4]
+    program, told = adapt(habit, first, second), []
+    each = rounds(20)
+    threads = [threading.Thread(target=lambda where=where: told.extend(visit(where, each)))
+               for where in (first, second) * 4]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(told) == 8 * each
     assert program.settled(8 * each)
 
 

@@ -64,12 +64,29 @@ static void follow(int epoll_fd, int operation, int fd, const struct epoll_event
 		note(epoll_fd, fd, event);
 }
 
-__attribute__((visibility("default"))) int epoll_ctl(
-	int epoll_fd, int operation, int fd, struct epoll_event *event)
+/* EPOLLEXCLUSIVE wakes one registration of the channel, which may be that of another listener than
+ * the offer is for; so with several listeners all are woken. */
+static int register_listener(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+	struct epoll_event shared = *event;
+	int r;
+
+	if (shim.config.listener_count > 1)
+		shared.events &= ~(uint32_t)EPOLLEXCLUSIVE;
+	r = REAL(epoll_ctl)(epoll_fd, operation, fd, &shared);
+	if (!r)
+		follow(epoll_fd, operation, fd, &shared);
+	return r;
+}
+
+int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
 {
 	enum fd_kind kind = fd_kind(fds_get(&shim.fds, fd));
-	int r = REAL(epoll_ctl)(epoll_fd, operation, fd, event);
+	int r;
 
+	if ((kind == FD_BOUND || kind == FD_LISTENER) && event)
+		return register_listener(epoll_fd, operation, fd, event);
+	r = REAL(epoll_ctl)(epoll_fd, operation, fd, event);
 	if (!r && (kind == FD_BOUND || kind == FD_LISTENER))
 		follow(epoll_fd, operation, fd, event);
 	return r;

@@ -114,8 +114,10 @@ static long by_number(long number, const long *a)
 		return bind((int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
 	case SYS_listen:
 		return listen((int)a[0], (int)a[1]);
+#ifdef SYS_accept
 	case SYS_accept:
 		return accept((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
+#endif
 	case SYS_accept4:
 		return accept4((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2], (int)a[3]);
 	case SYS_epoll_ctl:

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -204,35 +205,66 @@ void habit_passes(char **names)
 	}
 }
 
-static void accept_any(struct pollfd *fds)
+static void accept_one(int listener, const char *label)
 {
-	static const char *const labels[] = {"first", "second"};
+	int fd = accepted(listener, 0);
+
+	if (fd < 0)
+		return;
+	attend(fd, label);
+	close(fd);
+}
+
+static const char *const labels[] = {"first", "second"};
+
+static void accept_by_poll(const int *listeners)
+{
+	struct pollfd fds[] = {
+		{.fd = listeners[0], .events = POLLIN}, {.fd = listeners[1], .events = POLLIN}};
 
 	while (poll(fds, 2, -1) > 0 || errno == EINTR)
-		for (unsigned i = 0; i < 2; i++) {
-			int fd = fds[i].revents ? accepted(fds[i].fd, 0) : -1;
+		for (unsigned i = 0; i < 2; i++)
+			if (fds[i].revents)
+				accept_one(fds[i].fd, labels[i]);
+}
 
-			if (fd < 0)
-				continue;
-			attend(fd, labels[i]);
-			close(fd);
-		}
+/* Each process waits for both listeners, and wants to be the only one that is woken. */
+static void accept_exclusively(const int *listeners)
+{
+	int epoll_fd = epoll_create1(0);
+	struct epoll_event event;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		event = (struct epoll_event){.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u32 = i};
+		epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listeners[i], &event);
+	}
+	while (epoll_wait(epoll_fd, &event, 1, -1) > 0 || errno == EINTR)
+		accept_one(listeners[event.data.u32], labels[event.data.u32]);
 }
 
 /* Four children that accept on two listeners; who dies is replaced. */
-void habit_preforks(char **names)
+static void run_children(char **names, void (*accept_any)(const int *listeners))
 {
-	struct pollfd fds[2];
+	int listeners[2];
 
 	for (unsigned i = 0; i < 2; i++)
-		fds[i] =
-			(struct pollfd){.fd = listening(names[i], SOCK_NONBLOCK), .events = POLLIN};
+		listeners[i] = listening(names[i], SOCK_NONBLOCK);
 	for (unsigned children = 0;; children++) {
 		if (children >= 4)
 			wait(NULL);
 		if (!fork())
-			accept_any(fds);
+			accept_any(listeners);
 	}
+}
+
+void habit_preforks(char **names)
+{
+	run_children(names, accept_by_poll);
+}
+
+void habit_exclusive(char **names)
+{
+	run_children(names, accept_exclusively);
 }
 
 /* Executes this program with another habit, an empty environment, and a descriptor as its argument.
