@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import signal
 import smtplib
 import subprocess
@@ -74,6 +75,19 @@ def test_python_speaks_to_it_in_all_of_unicode(receiver):
     text = smtp.box.only()
     assert "Return-Path: <j\u00fcrgen@example.com>" in text and "with UTF8SMTP id" in text
     assert "Subject: \u00e4\n\n\u20ac\n" in text
+
+
+def test_odd_messages_come_through_as_they_are(receiver):
+    smtp = receiver()
+    odd = [b"", b".", b"..\n.\n", b"\n\n", b"no end", b"x" * 100000 + b"\n.\n", b"\0\377\n", b"Subject: x\n\n.\n" * 500]
+    with smtplib.SMTP("127.0.0.1", smtp.port, "client.example.com") as session:
+        for text in odd:
+            session.sendmail("s@example.com", ["r@example.org"], text.replace(b"\n", b"\r\n"))
+        assert session.docmd("HELP")[0] == 502
+        session.rset()
+        session.sendmail("s@example.com", ["r@example.org", "r@example.net"], b"last\r\n")
+    bodies = [re.sub(rb"\AReturn-Path:.*?; [^\n]*\n", b"", text, flags=re.S) for text in smtp.box.messages()]
+    assert sorted(bodies) == sorted(text if text.endswith(b"\n") else text + b"\n" for text in [*odd, b"last"])
 
 
 def test_a_message_in_chunks_is_one_message(receiver):

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define INPUT_BYTES 16384
@@ -273,12 +274,24 @@ static void handle(struct worker_conn *conn)
 	client_free(c);
 }
 
+/* A client may have a file, a directory and a server of its own beside its socket. */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int on_start(struct worker *w)
 {
 	struct server *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return worker_fail(w, "out of memory");
+	raise_limit();
 	commits_init(&s->commits);
 	worker_set_data(w, s);
 	return params_read(w, &s->params);

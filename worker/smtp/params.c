@@ -16,7 +16,7 @@ struct number {
 };
 
 static const struct number size = {"SIZE", 52428800, 1024, 1ULL << 40};
-static const struct number recipients = {"RECIPIENTS", 100, 1, 10000};
+static const struct number recipients = {"RECIPIENTS", 100, 1, 1000};
 static const struct number errors = {"ERRORS", 20, 1, 10000};
 static const struct number timeout_s = {"TIMEOUT", 300, 1, 86400};
 static const struct number create = {"MAILDIR_CREATE", 0, 0, 1};
