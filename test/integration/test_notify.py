@@ -130,6 +130,18 @@ def test_listening_elsewhere_is_named(stage, make_daemon, port):
     daemon.wait_event("worker.unfit", f"(binds|listens on) 127.0.0.1:{other}, which is no PORT of this service")
 
 
+@pytest.mark.parametrize("who", ["notifier", "server"])
+def test_who_is_stopped_for_good_is_replaced(static, who):
+    daemon, where = static(MAX_PROCS=2, HANG_TIMEOUT="1s", HANDOFF_TIMEOUT="300ms", KILL_TIMEOUT="1s")
+    victim = daemon.workers()[0]
+    os.kill(victim["pid"] if who == "notifier" else server_of(victim), signal.SIGSTOP)
+    with Load(where, 8) as load:
+        daemon.wait_event("worker.exit", f"pid={victim['pid']} ", "status=signal:KILL", seconds=20)
+        result = load.stop()
+    assert result["ok"] > 0 and result["failed"] == {}, result
+    daemon.wait_service(lambda one: len(daemon.workers()) == 2, "another in its place")
+
+
 @pytest.mark.parametrize("how", ["", "epoll"])
 def test_going_into_the_background_is_named(stage, make_daemon, port, how):
     where = port()
