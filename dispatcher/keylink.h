@@ -9,6 +9,7 @@
 
 #define KEYS_VERSION 1
 #define KEYS_PROGRAM "dispatcher-keys"
+#define KEYS_EXIT_OTHER 3 /* the settings are those of another version, or there are none */
 #define KEYS_LIFE_S 60 /* then SIGALRM ends it, even when nobody waits for it any more */
 #define KEYS_TEXT_BYTES 1024
 #define KEYS_NAMES_BYTES 256

@@ -7,10 +7,12 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 
 #define BAR_COLUMNS 10
 #define NEARLY_FULL_PERCENT 80
 #define MOST_NAMED 6
+#define SOON_DAYS 21
 
 /* In the order of trouble. */
 enum condition { FAILED, HELD, FULL, BACKING_OFF, NEARLY_FULL, CLOSING, OPEN, CLOSED, CONDITIONS };
@@ -297,6 +299,32 @@ static void show_bad_exit(const json_t *s, FILE *out)
 			text_time(text_string(exit, "at", "?"), time));
 }
 
+/* The day, in the form of the status, before which an end is near. */
+static const char *soon(char ret_day[TEXT_SHORT_BYTES])
+{
+	time_t then = time(NULL) + SOON_DAYS * 86400;
+	struct tm tm;
+
+	if (!gmtime_r(&then, &tm) || !strftime(ret_day, TEXT_SHORT_BYTES, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		ret_day[0] = '\0';
+	return ret_day;
+}
+
+static void show_ending_certificates(const json_t *s, FILE *out)
+{
+	const json_t *cert;
+	char day[TEXT_SHORT_BYTES];
+	size_t i;
+
+	json_array_foreach (json_object_get(json_object_get(s, "tls"), "certificates"), i, cert) {
+		const char *end = text_string(cert, "not_after", NULL);
+
+		if (end && strcmp(end, soon(day)) < 0)
+			note(out, "!   ", "the certificate %s ends on %.10s", text_string(cert, "file", "?"),
+				end);
+	}
+}
+
 /* --- the whole --- */
 
 static const char *shown_pid(const json_t *d, const char *key, char ret_text[TEXT_SHORT_BYTES])
@@ -398,6 +426,7 @@ static void show_service(const json_t *s, bool detailed, FILE *out)
 	show_queue(s, out);
 	show_losses(s, out);
 	show_bad_exit(s, out);
+	show_ending_certificates(s, out);
 }
 
 void show_status(const json_t *document, bool detailed, FILE *out)

@@ -10,8 +10,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-#define EXIT_USAGE 2
-
 static const struct settings *map_settings(void)
 {
 	struct stat st;
@@ -52,8 +50,8 @@ int main(int argc, char **argv)
 	alarm(KEYS_LIFE_S);
 	s = map_settings();
 	if (!s) {
-		fprintf(stderr, KEYS_PROGRAM ": is started by dispatcher(8) alone\n");
-		return EXIT_USAGE;
+		fprintf(stderr, KEYS_PROGRAM " " VERSION ": the dispatcher that starts it is of another version\n");
+		return KEYS_EXIT_OTHER;
 	}
 	bad = do_all(&say, s);
 	say_free(&say);

@@ -121,6 +121,17 @@ static bool take_records(struct keyring_reader *r)
 	return true;
 }
 
+/* A package that was installed over one that runs brings another layout of settings. */
+static int ended_badly(const struct keyring_reader *r, int status)
+{
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != KEYS_EXIT_OTHER)
+		return KEYRING_CRASHED;
+	r->request.tell(r->request.user, LOAD_ERROR,
+		"the installed " KEYS_PROGRAM " is of another version than the dispatcher that runs; "
+		"dispatcherctl upgrade first");
+	return KEYRING_REFUSED;
+}
+
 /* The process has ended. */
 static int finish(struct keyring_reader *r, int status, struct keyring *ret_ring)
 {
@@ -130,7 +141,7 @@ static int finish(struct keyring_reader *r, int status, struct keyring *ret_ring
 	if (r->bad)
 		answer = r->bad;
 	else if (status || !r->records.ended)
-		answer = KEYRING_CRASHED;
+		answer = ended_badly(r, status);
 	else
 		answer = keyrecords_tell(&r->records, &r->request) ? KEYRING_REFUSED : 0;
 	if (!answer)

@@ -470,6 +470,9 @@ int supervisor_main(const struct supervisor_options *options)
 		status = read_keys(&sv);
 	if (status) {
 		adopted_free(sv.adopted);
+		secrets_free(sv.secrets);
+		reader_result_free(&sv.config);
+		reader_result_free(&sv.file);
 		return status;
 	}
 	log_set_debug(sv.config.settings->debug);

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -10,7 +11,7 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from harness import certificates, clients, secure
+from harness import certificates, clients, processes, secure
 from harness.daemon import service
 from harness.processes import descriptors, wait_until
 
@@ -182,6 +183,62 @@ def test_what_has_ended_is_used_at_the_start_but_not_taken_anew(run_daemon, port
     daemon.expect_errors(r"config\.refused")
     assert "ended on" in daemon.order("reload", tls=True, expect=1)["text"]
     assert seen(number) == used
+
+
+class Stand:
+    """A dispatcher that has, beside it, a dispatcher-keys which does what words (shell) say, then what it
+    ought to."""
+
+    def __init__(self, stage, directory):
+        self.real, self.bin = stage.program("dispatcher-keys"), directory / "beside"
+        self.bin.mkdir()
+        shutil.copy(stage.program("dispatcher"), self.bin / "dispatcher")
+        self.does(":")
+
+    def does(self, words):
+        script = self.bin / "dispatcher-keys"
+        (self.bin / "next").write_text(f'#!/bin/sh\n{words}\nexec {self.real} "$@"\n')
+        (self.bin / "next").chmod(0o755)
+        (self.bin / "next").rename(script)
+
+
+@pytest.fixture
+def stand(stage, directory):
+    return Stand(stage, directory)
+
+
+def test_a_reader_that_hangs_harms_nobody(make_daemon, stand, port, pair):
+    number = port()
+    daemon = make_daemon(tls_echo(number, pair.options))
+    daemon.program = stand.bin / "dispatcher"
+    daemon.expect_errors(r"config\.refused")
+    daemon.start()
+    used = print_of(pair.cert)
+    pair.renew()
+    stand.does("exec sleep 333")
+    order = daemon.begin("reload", tls=True)
+    hangs = wait_until(lambda: [pid for pid in processes.descendants(daemon.supervisor_pid)
+                                if processes.command(pid).startswith("sleep 333")], lambda: "it hangs")
+    assert "another reload is under way" in daemon.order("reload", expect=1)["text"]
+    assert seen(number) == used
+    os.kill(hangs[0], signal.SIGALRM)  # as it does itself after a minute
+    assert "ended by signal:" in daemon.wait_result(order)["text"]
+    stand.does("exit 3")
+    assert "is of another version than the dispatcher that runs" in daemon.order("reload", expect=1)["text"]
+    stand.does("exec sleep 333")
+    daemon.begin("reload", tls=True)
+    assert daemon.shut_down() == 0
+
+
+def test_without_the_program_tls_does_not_start(make_daemon, stand, port, pair):
+    daemon = make_daemon(tls_echo(port(), pair.options))
+    daemon.program = stand.bin / "dispatcher"
+    (stand.bin / "dispatcher-keys").unlink()
+    daemon.expect_errors(r"config\.error")
+    daemon.start(ready=False)
+    assert daemon.process.wait(20) == EX_CONFIG
+    assert daemon.events("config.error", "TLS needs the program dispatcher-keys")
+    daemon.process = None
 
 
 # --- new ones ---
@@ -369,3 +426,6 @@ def test_the_log_warns_before_a_certificate_ends_and_status_tells_when(run_daemo
         (str(pair.cert_path), "localhost"), (str(later.cert_path), "later")]
     assert told[0]["not_after"] == pair.cert.not_valid_after.strftime("%Y-%m-%dT%H:%M:%SZ")
     assert told[0]["not_after"][:10] in daemon.ctl("status", "echo").stdout
+    overview = re.sub(r"\s+", " ", daemon.ctl("status").stdout)
+    assert f"the certificate {pair.cert_path} ends on {told[0]['not_after'][:10]}" in overview
+    assert str(later.cert_path) not in overview
