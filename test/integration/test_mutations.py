@@ -11,7 +11,7 @@ from harness import certificates, clients
 from harness.clients import Held
 from harness.daemon import service
 from harness.load import Load
-from harness.mutations import Mutator
+from harness.mutations import Mutator, server
 from harness.processes import wait_until
 
 SEED = int(os.environ.get("SEED", "0")) or random.randrange(1 << 32)
@@ -28,6 +28,7 @@ def base_of(stage, directory, port):
     """Services for every kind of worker; the one that is mutated has no load of its own."""
     for name in ("run", "state", "log"):
         (directory / name).mkdir(exist_ok=True)
+    adapted = port()
     certificates.write(directory / "tls.pem", *certificates.make("localhost", "*.example.org"))
     return {
         "": [f"RUN_DIR={directory}/run", f"STATE_DIR={directory}/state", f"LOG_DIR={directory}/log",
@@ -37,7 +38,10 @@ def base_of(stage, directory, port):
         "loaded": [f"PORT=127.0.0.1:{port()}", "IMAGE=dispatcher-echo"],
         "victim": [f"PORT={port()}", "INTERFACE_ADDRESS=127.0.0.1", "IMAGE=dispatcher-echo",
                    f"TLS_CERT={directory}/tls.pem", f"TLS_KEY={directory}/tls.pem",
-                   f"TLS_CLIENT_CA={directory}/tls.pem"],
+                   f"TLS_CLIENT_CA={directory}/tls.pem",
+                   # what holds who waits is there from then on, as is what watches over adapted servers
+                   "WHEN_FULL=refuse", "QUEUE_SIZE=5"],
+        "server": [f"PORT=127.0.0.1:{adapted}", server(directory, adapted)],
         "exec": [f"PORT=127.0.0.1:{port()}", "COMMAND=/bin/cat", "MAX_CONNS=40"],
     }
 

@@ -53,6 +53,14 @@ Server(("127.0.0.1", int(sys.argv[1])), Session).serve_forever()
 """
 
 
+def server(directory, port):
+    """The lines of an echo service that was never changed for us."""
+    path = directory / "echo.py"
+    path.write_text(ECHO_SERVER)
+    path.chmod(0o644)
+    return f"ADAPTER=server\nCOMMAND=/usr/bin/python3 {path} {port}"
+
+
 def limit(name):
     hard = resource.getrlimit(getattr(resource, name.replace("LIMIT_", "RLIMIT_")))[1]
     most = LIMITS.get(name, resource.RLIM_INFINITY)
@@ -126,12 +134,9 @@ class Mutator:
         return self.number(option)
 
     def server(self):
-        """One that was never changed for us, in the victim's place."""
+        """In the victim's place."""
         port = next(line for line in self.base[self.victim] if line.startswith("PORT=")).removeprefix("PORT=")
-        path = self.directory / "echo.py"
-        path.write_text(ECHO_SERVER)
-        path.chmod(0o644)
-        return f"ADAPTER=server\nCOMMAND=/usr/bin/python3 {path} {port}"
+        return server(self.directory, port)
 
     # --- mutations ---
 
