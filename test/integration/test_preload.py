@@ -56,7 +56,7 @@ def visit_at_once(where, count, each=5):
         thread.join()
 
 
-@pytest.mark.parametrize("habit", ["plain", "forks", "raw-forks", "execs", "threads", "dups", "early",
+@pytest.mark.parametrize("habit", ["plain", "forks", "raw-forks", "clones", "execs", "threads", "dups", "early",
                                    "child-closes", "passes", "passes-to-other", "hands-on", "gives", "closes-all"])
 def test_every_connection_is_counted_once_and_done_once(adapt, name, habit):
     where = name()
@@ -65,7 +65,7 @@ def test_every_connection_is_counted_once_and_done_once(adapt, name, habit):
     assert program.settled(20)
 
 
-@pytest.mark.parametrize("habit", ["forks", "execs", "threads", "passes", "passes-to-other"])
+@pytest.mark.parametrize("habit", ["forks", "clones", "execs", "threads", "passes", "passes-to-other"])
 def test_a_connection_counts_as_long_as_somebody_holds_it(adapt, name, habit):
     where = name()
     program = adapt(habit, where)

@@ -25,17 +25,27 @@ static void after_fork(struct conns_fork *f, long child)
 		conns_forked(f, child < 0 ? -1 : 1);
 }
 
-pid_t fork(void)
+static pid_t counted_fork(pid_t (*real)(void))
 {
 	struct conns_fork f;
 	pid_t child;
 
 	if (!shim_is_on())
-		return REAL(fork)();
+		return real();
 	conns_prepare_fork(&f);
-	child = REAL(fork)();
+	child = real();
 	after_fork(&f, child);
 	return child;
+}
+
+pid_t fork(void)
+{
+	return counted_fork(REAL(fork));
+}
+
+pid_t _Fork(void)
+{
+	return counted_fork(REAL(_Fork));
 }
 
 pid_t forkpty(
@@ -65,9 +75,54 @@ _Noreturn void _exit(int status)
 	__builtin_unreachable();
 }
 
+_Noreturn void quick_exit(int status)
+{
+	if (shim_is_on())
+		conns_release_all();
+	REAL(quick_exit)(status);
+	__builtin_unreachable();
+}
+
 _Noreturn void _Exit(int status)
 {
 	_exit(status);
+}
+
+/* What a process made by clone() runs, with memory of its own. */
+struct start {
+	struct conns_fork fork;
+	int (*run)(void *);
+	void *argument;
+};
+
+static int run_start(void *argument)
+{
+	struct start *start = argument;
+	int status;
+
+	conns_born(&start->fork);
+	status = start->run(start->argument);
+	conns_release_all();
+	return status;
+}
+
+int clone(int (*run)(void *), void *stack, int flags, void *argument, ...)
+{
+	struct start start = {.run = run, .argument = argument};
+	void *more[3];
+	va_list args;
+	int child;
+
+	va_start(args, argument);
+	for (unsigned i = 0; i < ARRAY_LEN(more); i++)
+		more[i] = va_arg(args, void *);
+	va_end(args);
+	if (!shim_is_on() || (flags & CLONE_VM))
+		return REAL(clone)(run, stack, flags, argument, more[0], more[1], more[2]);
+	conns_prepare_fork(&start.fork);
+	child = REAL(clone)(run_start, stack, flags, &start, more[0], more[1], more[2]);
+	conns_forked(&start.fork, child);
+	return child;
 }
 
 static long raw(long number, const long *a)

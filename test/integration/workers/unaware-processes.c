@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -49,6 +50,27 @@ void habit_raw_forks(char **names)
 			syscall(SYS_exit_group, 0);
 		}
 		syscall(SYS_close, fd);
+	}
+}
+
+static int attend_and_return(void *argument)
+{
+	attend(*(int *)argument, "clone");
+	return 0;
+}
+
+void habit_clones(char **names)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	int listener = listening(names[0], 0);
+
+	signal(SIGCHLD, SIG_IGN);
+	for (;;) {
+		int fd = next_conn(listener);
+
+		if (clone(attend_and_return, stack + sizeof(stack), SIGCHLD, &fd) < 0)
+			err(1, "clone");
+		close(fd);
 	}
 }
 

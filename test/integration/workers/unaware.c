@@ -400,8 +400,8 @@ static const struct {
 	{"accepts", habit_accepts}, {"closes-all", habit_closes_all}, {"limit", habit_limit},
 	{"options", habit_options}, {"path", habit_path}, {"elsewhere", habit_elsewhere},
 	{"passes-to-other", habit_passes_to_other}, {"receives", habit_receives},
-	{"preforks", habit_preforks}, {"exclusive", habit_exclusive}, {"gives", habit_gives},
-	{"takes", habit_takes}};
+	{"clones", habit_clones}, {"preforks", habit_preforks}, {"exclusive", habit_exclusive},
+	{"gives", habit_gives}, {"takes", habit_takes}};
 
 int main(int argc, char **argv)
 {

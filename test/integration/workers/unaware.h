@@ -34,6 +34,7 @@ void habit_accepts(char **names);
 void habit_passes_to_other(char **names);
 void habit_receives(char **names);
 void habit_preforks(char **names);
+void habit_clones(char **names);
 void habit_exclusive(char **names);
 void habit_gives(char **names);
 void habit_takes(char **names);
