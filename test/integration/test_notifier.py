@@ -1,6 +1,7 @@
 """dispatcher-notify alone: a static server, adapted by its system calls, with the dispatcher's hand as its peer."""
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -244,6 +245,16 @@ def test_connection_waits_while_the_program_has_no_descriptor_left(run):
     for client in [*clients, late]:
         client.close()
     assert hand.taken == 5
+
+
+def test_few_descriptors_do(run):
+    hand = run("threads=24", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32)))
+    clients = [hand.client() for _ in range(24)]
+    assert len({answer(client)[1] for client in clients}) == 24
+    for client in clients:
+        client.close()
+    served(hand, 24)
+    assert hand.taken == 48
 
 
 def test_what_nobody_accepts_stays_in_the_channel(run):

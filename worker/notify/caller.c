@@ -11,6 +11,7 @@
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -18,7 +19,11 @@
 
 void callers_init(struct callers *all, int listener)
 {
-	*all = (struct callers){.listener = listener};
+	struct rlimit r = {.rlim_cur = 0};
+
+	getrlimit(RLIMIT_NOFILE, &r);
+	*all = (struct callers){
+		.listener = listener, .room = (unsigned)MIN(r.rlim_cur / 4 + 1, CALLER_KNOWN)};
 	for (unsigned i = 0; i < CALLER_KNOWN; i++)
 		all->known[i].pidfd = -1;
 }
@@ -61,7 +66,7 @@ static pid_t process_of(pid_t thread)
 /* Opened while the call waits, so it is this thread and no other. */
 static int remember(const struct caller *c)
 {
-	unsigned at = (unsigned)c->thread % CALLER_KNOWN;
+	unsigned at = (unsigned)c->thread % c->all->room;
 	int pidfd = open_pidfd(c->thread, PIDFD_OF_THREAD);
 
 	if (pidfd == -EINVAL) /* an older kernel: of first threads only, by their process */
@@ -86,7 +91,7 @@ static int dup_by_process(const struct caller *c, int fd)
 
 int caller_dup(const struct caller *c, int fd)
 {
-	unsigned at = (unsigned)c->thread % CALLER_KNOWN;
+	unsigned at = (unsigned)c->thread % c->all->room;
 	int pidfd = c->all->known[at].pidfd, ours = -1;
 
 	if (pidfd >= 0 && c->all->known[at].thread == c->thread) {

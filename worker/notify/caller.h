@@ -17,7 +17,8 @@ struct seccomp_notif;
 #define CALLER_KNOWN 64
 
 struct callers {
-	int listener; /* of seccomp */
+	int listener;  /* of seccomp */
+	unsigned room; /* for known ones; few where descriptors are few */
 	struct {
 		pid_t thread;
 		int pidfd;
