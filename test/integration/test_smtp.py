@@ -174,6 +174,14 @@ def test_a_lone_cr_or_lf_in_a_command_ends_the_session(receiver):
             assert talk.is_closed()
 
 
+def test_who_is_cut_off_while_he_sends_reads_why(receiver):
+    smtp = receiver()
+    with smtp.talk() as talk:
+        talk.sock.sendall(b"NOOP\n" + b"x" * 500000)
+        talk.expect(b"500 5.5.2")
+        assert talk.is_closed()
+
+
 def test_limits_have_their_replies(receiver):
     smtp = receiver(SIZE=2000, RECIPIENTS=2, ERRORS=5)
     with smtp.talk() as talk:

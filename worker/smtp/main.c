@@ -20,7 +20,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define INPUT_BYTES 16384
+#define INPUT_BYTES  16384
+#define LINGER_MS    1000
+#define LINGER_READS 64
 
 struct server {
 	struct params params;
@@ -252,6 +254,18 @@ static void shake_hands(struct client *c)
 		session_secured(&c->session);
 }
 
+/* Who is cut off may still be sending: to close over what was not read would be a reset, which can
+ * take our last reply with it. */
+static void linger(struct client *c)
+{
+	if (!c->session.tls)
+		shutdown(worker_conn_fd(c->conn), SHUT_WR);
+	worker_set_timeout(c->conn, LINGER_MS);
+	for (int reads = 0; reads < LINGER_READS; reads++)
+		if (worker_read(c->conn, c->input, sizeof(c->input)) <= 0)
+			break;
+}
+
 static void handle(struct worker_conn *conn)
 {
 	struct client *c = client_new(conn);
@@ -271,6 +285,8 @@ static void handle(struct worker_conn *conn)
 	}
 	if (got <= 0)
 		say_goodbye(&c->session, got);
+	else if (!c->session.quit)
+		linger(c);
 	client_free(c);
 }
 

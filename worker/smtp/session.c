@@ -370,6 +370,7 @@ static void vrfy(struct session *s, char *args)
 
 static void quit(struct session *s, char *args)
 {
+	s->quit = true;
 	session_bye(s, "221 2.0.0 Bye");
 }
 

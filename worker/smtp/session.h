@@ -54,6 +54,7 @@ struct session {
 	const struct session_ops *ops;
 	void *arg;
 	enum session_phase phase;
+	bool quit;                                              /* the client has said so */
 	bool tls, starttls, authenticated, mail, chunked, last; /* mail: there is a sender */
 	const char *failed; /* the reply that the message will get */
 	char why[512];      /* what failed may point to */
