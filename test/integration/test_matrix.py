@@ -54,17 +54,27 @@ class Story:
         self.made += 1
         return self.server.hold()
 
-    def kill(self, visitors, spared):
-        """The busiest worker dies, in the middle of a load."""
+    def hit(self, spared):
+        """The busiest worker dies; its pid and those of its children. One that was just recycled does not
+        count."""
         def busy(one):
             return [w for w in one["workers"]
                     if w["state"] == "serving" and w["connections"] and w["pid"] != spared]
 
-        one = self.daemon.wait_service(busy, "a worker is busy")
-        victim = max(busy(one), key=lambda w: w["connections"])["pid"]
+        while True:
+            one = self.daemon.wait_service(busy, "a worker is busy")
+            victim = max(busy(one), key=lambda w: w["connections"])["pid"]
+            kin = processes.descendants(victim)
+            try:
+                os.kill(victim, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            return victim, kin
+
+    def kill(self, visitors, spared):
+        """In the middle of a load."""
+        victim, kin = self.hit(spared)
         self.kills += 1  # who dies young several times is replaced later and later
-        kin = processes.descendants(victim)
-        os.kill(victim, signal.SIGKILL)
         self.daemon.wait_service(lambda one: victim not in {w["pid"] for w in one["workers"]}
                                  and len(ready_pids(one)) >= 2, "it was replaced", seconds=20 if self.kills < 2 else 70)
         wait_until(lambda: not any(processes.alive(pid) for pid in kin),
@@ -94,11 +104,12 @@ def play(story, rounds):
             story.kill(visitors, spared)
         wanted = rounds(RECYCLED) + len(story.recycled())
         wait_until(lambda: len(story.recycled()) >= wanted, lambda: f"recycled\n{daemon.tail()}", 20)
+        if held:
+            server.request(held)  # neither the kills nor the recycling have touched it
     finally:
         visitors.stop()
-    if held:
-        server.request(held)  # neither the kills nor the recycling have touched it
-        held.close()
+        if held:
+            held.close()
     story.made += visitors.made()
     return visitors
 
