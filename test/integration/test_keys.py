@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from harness import certificates, clients, processes, secure
 from harness.daemon import service
 from harness.processes import descriptors, wait_until
+from test_upgrade import install
 
 EX_CONFIG = 78
 
@@ -389,6 +390,31 @@ def test_tickets_are_rotated_on_time_over_reloads_and_upgrades(run_daemon, port,
     daemon.wait_event("tls.tickets", "generation=4", seconds=15)
     generations = [int(re.search(r"generation=(\d+)", line)[1]) for line in daemon.events("tls.tickets")]
     assert generations == sorted(set(generations)) and generations[0] == 2
+
+
+def test_certificates_and_sessions_go_to_a_build_of_tomorrow_and_back(make_daemon, stage, stand, port, pair):
+    """Its settings have another layout; so the reader of today is no use to it."""
+    if not stage.has("dispatcher-next"):
+        pytest.skip("no build of tomorrow: compile upgrades")
+    number, client = port(), secure.Client("1.3")
+    daemon = make_daemon(tls_echo(number, pair.options, MAX_LIFE_CONNS=0))
+    daemon.program = stand.bin / "dispatcher"
+    daemon.expect_errors(r"config\.refused")
+    daemon.start()
+    before, used = pids(daemon), print_of(pair.cert)
+    client.visit(number)
+    for program, status in (("dispatcher-next", 1), ("dispatcher", 0)):
+        install(daemon, stage.program(program))
+        daemon.order("upgrade")
+        daemon.wait(lambda s: s["dispatcher"]["upgraded"], "the acceptor is new")
+        assert client.visit(number) and seen(number) == used
+        assert daemon.service()["tls"]["certificates"][0]["file"] == str(pair.cert_path)
+        text = daemon.order("reload", tls=True, expect=status)["text"]
+        assert ("another version" if status else "nothing changes") in text
+    assert pids(daemon) == before
+    second = pair.renew()
+    daemon.order("reload", tls=True)
+    wait_until(lambda: seen(number) == second, lambda: "the new one is in force")
 
 
 # --- who has them ---
