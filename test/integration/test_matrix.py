@@ -132,3 +132,29 @@ def test_an_unmodified_server_is_a_pool(run_daemon, server, rounds):
     story = Story(daemon, server)
     visitors = play(story, rounds)
     check(story, visitors, rounds(KILLS))
+
+
+@pytest.mark.parametrize("kind", [servers.http.NginxMaster, servers.http.HaproxyMaster, servers.others.DovecotImap],
+                         ids=lambda kind: kind.name)
+def test_what_killed_children_of_a_server_were_serving_is_not_counted_for_ever(run_daemon, stage, port, kind):
+    """They tell nobody of their end, and the server itself lives on: the kernel's word frees them."""
+    if not all(is_there(path, stage.build) for path in kind.needs) or (kind.root and os.getuid() != 0):
+        pytest.skip("not installed, or needs root")
+    server = kind(stage.fresh_directory(), port(), stage.build)
+    daemon = run_daemon(server.section(MIN_PROCS=1, MAX_PROCS=1, KILL_TIMEOUT="1s"))
+    held = [server.hold() for _ in range(3)]
+    worker, = daemon.wait_service(lambda one: one["connections"] == 3, "three are served")["workers"]
+    for pid in processes.descendants(worker["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    daemon.wait_service(lambda one: one["connections"] == 0, "nobody is left", seconds=15)
+    for sock in held:
+        sock.close()
+    wait_until(lambda: serves(server), "it serves again, by new children or as a new worker", 25)
+
+
+def serves(server):
+    try:
+        server.serve()
+        return True
+    except (OSError, AssertionError):
+        return False
