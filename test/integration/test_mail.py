@@ -257,19 +257,29 @@ def test_a_filter_that_hangs_is_recorded_and_replaced_and_mail_goes_on(run_daemo
 
 
 LEAK_MIB, LIFE = 4, 15
+LEAK_KIB = 256  # where MAX_MEMORY is the bound
 
 
 class Leaky(milters.PythonMilter):
     """A filter that keeps some MiB of each message."""
 
-    name = "leaky"
+    name, leak = "leaky", LEAK_MIB << 20
 
     def prepare(self):
         super().prepare()
         path = self.where / "filter.py"
         path.write_text(path.read_text().replace(
-            "		self.addheader(", f"		kept.append(bytearray(b'x') * {LEAK_MIB << 20})\n		self.addheader(").replace(
+            "		self.addheader(", f"		kept.append(bytearray(b'x') * {self.leak})\n		self.addheader(").replace(
             "import Milter\n", "import Milter\nkept = []\n"))
+
+
+def sizes_of(daemon):
+    """KiB of each process of the pool."""
+    for worker in daemon.service()["workers"]:
+        try:
+            yield processes.pss_kib(worker["pid"])
+        except (OSError, ValueError):
+            pass  # it has just ended
 
 
 def test_what_a_filter_leaks_is_bounded_by_recycling_it(run_daemon, directory, port, mail, rounds):
@@ -281,15 +291,7 @@ def test_what_a_filter_leaks_is_bounded_by_recycling_it(run_daemon, directory, p
     daemon = run_daemon(leaky.section(MIN_PROCS=2, MAX_PROCS=2, MAX_CONNS=4, MIN_CONNS=4, MAX_LIFE_CONNS=LIFE))
     one, sizes = mail(leaky.port, "X-Filtered:"), []
     empty = max(processes.pss_kib(w["pid"]) for w in daemon.workers())
-
-    def measure():
-        for worker in daemon.service()["workers"]:
-            try:
-                sizes.append(processes.pss_kib(worker["pid"]))
-            except (OSError, ValueError):
-                pass  # it has just ended
-
-    one.send(count, by_count(range(5, count, 5), measure))
+    one.send(count, by_count(range(5, count, 5), lambda: sizes.extend(sizes_of(daemon))))
     one.check()
     retired = len(re.findall(r"worker\.retire .*reason=spent", daemon.log()))
     bound = empty + (LIFE + 4 + 4) * (LEAK_MIB << 10) + (10 << 10)  # what is offered when it retires, too
@@ -297,3 +299,27 @@ def test_what_a_filter_leaks_is_bounded_by_recycling_it(run_daemon, directory, p
           f"{max(sizes) >> 10} MiB, empty {empty >> 10} MiB; {one.figures()}")
     assert one.deferred == 0 and max(sizes) <= bound, (max(sizes), bound)
     assert retired >= count // (LIFE + 8)
+
+
+class Dripping(Leaky):
+    leak = LEAK_KIB << 10
+
+
+def test_what_a_filter_leaks_is_bounded_by_its_memory(run_daemon, directory, port, mail, rounds):
+    """Looked at every five seconds, and acted upon when it is too much for the third time."""
+    if rounds(10) < 100 or not os.path.exists(milters.PythonMilter.needs[0]):
+        pytest.skip("the long form only, and with python3-milter")
+    where = directory / "dripping"
+    where.mkdir()
+    leaky, count, sizes = Dripping(where, port()), rounds(MESSAGES), []
+    daemon = run_daemon(leaky.section(MIN_PROCS=2, MAX_PROCS=2, MAX_CONNS=8, MIN_CONNS=8, MAX_LIFE_CONNS=0,
+                                      MAX_MEMORY="40M"))
+    one = mail(leaky.port, "X-Filtered:")
+    one.send(count, each_second(lambda: sizes.extend(sizes_of(daemon))))
+    one.check()
+    retired = len(re.findall(r"worker\.retire .*reason=memory", daemon.log()))
+    print(f"{count} messages that leave {LEAK_KIB} KiB each: {retired} replaced, the largest process "
+          f"{max(sizes) >> 10} MiB; {one.figures()}")
+    # 15 seconds at least, and one more look, at the rate of all messages: two share it
+    bound = (40 << 10) + count / one.seconds * 21 * LEAK_KIB
+    assert one.deferred == 0 and retired >= 2 and max(sizes) <= bound, (retired, max(sizes), bound)
