@@ -224,7 +224,8 @@ def test_killed_children_hold_nobody_up(adapt, name, rounds):
         with contextlib.suppress(ProcessLookupError):
             os.kill(victims[turn % len(victims)], signal.SIGKILL)
         seen = program.stat()["taken"]
-        program.wait(lambda now, seen=seen: now["taken"] >= min(seen + 5, 80 * kills), "it goes on")
+        # Who is killed between reading an offer and telling it has one less taken.
+        program.wait(lambda now, seen=seen: now["taken"] >= min(seen + 5, 79 * kills), "it goes on")
     for thread in threads:
         thread.join()
     assert len(told) >= 80 * kills - 4 * kills and all(told)

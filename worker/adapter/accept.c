@@ -214,7 +214,7 @@ static enum offer_answer receive_own(int fd, int flags, uint64_t mask, struct of
 			*/
 		errno = EAGAIN;
 	}
-	if (answer == OFFER_TAKEN)
+	if (answer == OFFER_TAKEN && epoll_wants_edges())
 		wake_others(fd, mask);
 	return answer;
 }

@@ -25,6 +25,7 @@ struct registration {
 };
 
 static struct registration registrations[REGISTRATIONS];
+static _Atomic bool has_edges; /* one of them was ever for edges */
 
 static struct registration *next_of(struct registration *r, int epoll_fd, int fd)
 {
@@ -56,6 +57,8 @@ static void follow(int epoll_fd, int operation, int fd, const struct epoll_event
 {
 	struct registration *r = next_of(NULL, epoll_fd, fd);
 
+	if (event && (event->events & EPOLLET))
+		atomic_store(&has_edges, true);
 	if (operation == EPOLL_CTL_DEL && r)
 		atomic_store(&r->state, FREE);
 	else if (operation == EPOLL_CTL_MOD && r)
@@ -136,6 +139,11 @@ void epoll_closed(int epoll_fd)
 {
 	for (struct registration *r = next_of(NULL, epoll_fd, -1); r; r = next_of(r, epoll_fd, -1))
 		atomic_store(&r->state, FREE);
+}
+
+bool epoll_wants_edges(void)
+{
+	return atomic_load_explicit(&has_edges, memory_order_relaxed);
 }
 
 void epoll_wake(int fd)

@@ -3,6 +3,8 @@
 #ifndef WORKER_ADAPTER_EPOLL_H
 #define WORKER_ADAPTER_EPOLL_H
 
+#include <stdbool.h>
+
 /* The file behind a listening descriptor is about to be replaced; and was replaced. */
 void epoll_leave(int fd);
 void epoll_return(int fd);
@@ -13,6 +15,9 @@ void epoll_forget(int fd);
 
 /* An epoll descriptor is closed. */
 void epoll_closed(int epoll_fd);
+
+/* True if somebody waits for edges of a listener. */
+bool epoll_wants_edges(void);
 
 /* An offer was left for another listener, or one was taken and the next is another's: who waits
  * for an edge on `fd` gets it. */
