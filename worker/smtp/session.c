@@ -435,8 +435,6 @@ static void line_more(struct session *s, const char *bytes, size_t len, size_t *
 		reply(s, "500 5.5.2 NUL has no place in a line");
 	else if (answer == LINE_DONE)
 		command(s, without_blanks_behind(&s->line));
-	if (s->errors >= s->options->errors && s->phase != SESSION_OVER)
-		session_bye(s, "421 4.7.0 Too many errors");
 }
 
 void session_feed(struct session *s, const char *bytes, size_t len)
@@ -452,6 +450,8 @@ void session_feed(struct session *s, const char *bytes, size_t len)
 			line_more(s, bytes, len, &used);
 		bytes += used;
 		len -= used;
+		if (s->errors >= s->options->errors && s->phase != SESSION_OVER)
+			session_bye(s, "421 4.7.0 Too many errors");
 	}
 }
 
