@@ -182,6 +182,17 @@ def test_who_is_cut_off_while_he_sends_reads_why(receiver):
         assert talk.is_closed()
 
 
+def test_a_message_in_a_loop_is_refused(receiver):
+    smtp = receiver()
+    with smtp.talk() as talk:
+        for hops, reply in ((100, b"250 "), (101, b"554 5.4.6"), (0, b"250 ")):
+            talk.ask(b"MAIL FROM:<>", b"250")
+            talk.ask(b"RCPT TO:<r@example.org>", b"250")
+            talk.ask(b"DATA", b"354")
+            talk.ask(b"Received: x\r\n" * hops + b"\r\nReceived: no\r\n" + b".", reply)
+    assert len(smtp.box.messages()) == 2 and not list((smtp.box.path / "tmp").iterdir())
+
+
 def test_limits_have_their_replies(receiver):
     smtp = receiver(SIZE=2000, RECIPIENTS=2, ERRORS=5)
     with smtp.talk() as talk:

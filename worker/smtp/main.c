@@ -17,12 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #define INPUT_BYTES  16384
 #define LINGER_MS    1000
 #define LINGER_READS 64
+#define MOST_HOPS    100 /* RFC 5321 6.3 */
 
 struct server {
 	struct params params;
@@ -37,9 +39,11 @@ struct client {
 	struct maildir maildir;
 	struct next next;
 	struct auth auth;
-	uint64_t until_ms; /* of the monotonic clock; 0: as long as it likes */
-	uint64_t octets;   /* of the message */
-	char address[80];  /* of the client; empty: a unix socket */
+	uint64_t until_ms;      /* of the monotonic clock; 0: as long as it likes */
+	uint64_t octets;        /* of the message */
+	unsigned hops;          /* its Received lines */
+	bool in_header, begins; /* the next byte is of its header, begins a line */
+	char address[80];       /* of the client; empty: a unix socket */
 	char id[80];
 	char input[INPUT_BYTES];
 };
@@ -80,11 +84,22 @@ static void make_id(struct client *c)
 		(int)getpid(), atomic_fetch_add(&c->server->sequence, 1));
 }
 
+/* A line comes in one piece, unless the client's packet ended in it: near enough for a loop. */
+static void count_hops(struct client *c, const char *bytes, size_t len)
+{
+	if (c->begins && *bytes == '\n')
+		c->in_header = false;
+	c->hops += c->begins && len >= 9 && !strncasecmp(bytes, "Received:", 9);
+	c->begins = bytes[len - 1] == '\n';
+}
+
 static void data(void *arg, const char *bytes, size_t len)
 {
 	struct client *c = arg;
 
 	c->octets += len;
+	if (c->in_header)
+		count_hops(c, bytes, len);
 	if (is_stored(c))
 		maildir_data(&c->maildir, bytes, len);
 	else
@@ -108,19 +123,38 @@ static const char *begin(void *arg, const struct envelope *e)
 		snprintf(words, sizeof(words), "%.20s %.50s", tls->version, tls->cipher);
 		t.tls = words;
 	}
+	c->in_header = false;
 	data(c, text, trace_write(&t, &c->session, text));
-	c->octets = 0;
+	c->in_header = c->begins = true;
+	c->octets = c->hops = 0;
 	return NULL;
+}
+
+static void reset(void *arg)
+{
+	struct client *c = arg;
+
+	maildir_reset(&c->maildir);
+	next_reset(&c->next);
 }
 
 static void end(void *arg, const struct envelope *e)
 {
 	struct client *c = arg;
 
-	if (is_stored(c))
+	if (c->hops > MOST_HOPS)
+		reset(c);
+	else if (is_stored(c))
 		maildir_end(&c->maildir, e);
 	else
 		next_end(&c->next);
+}
+
+static const char *judge(struct client *c, unsigned i)
+{
+	if (c->hops > MOST_HOPS)
+		return "554 5.4.6 The message goes round in circles";
+	return is_stored(c) ? maildir_verdict(&c->maildir, i) : next_verdict(&c->next);
 }
 
 static const char *verdict(void *arg, unsigned i)
@@ -128,8 +162,7 @@ static const char *verdict(void *arg, unsigned i)
 	struct client *c = arg;
 	struct worker *w = worker_of(c->conn);
 	const struct envelope *e = &c->session.envelope;
-	const char *answer =
-		is_stored(c) ? maildir_verdict(&c->maildir, i) : next_verdict(&c->next);
+	const char *answer = judge(c, i);
 	bool lmtp = c->server->params.session.lmtp;
 
 	worker_log(w, *answer == '2' ? WORKER_INFO : WORKER_WARNING,
@@ -140,14 +173,6 @@ static const char *verdict(void *arg, unsigned i)
 	if (*answer == '2' && !i)
 		worker_status(w, "%u messages taken", atomic_fetch_add(&c->server->taken, 1) + 1);
 	return answer;
-}
-
-static void reset(void *arg)
-{
-	struct client *c = arg;
-
-	maildir_reset(&c->maildir);
-	next_reset(&c->next);
 }
 
 static const char *authenticate(void *arg, const char *mechanism, const char *response)
