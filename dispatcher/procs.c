@@ -12,21 +12,24 @@
 #include <string.h>
 
 #define MOST_GENERATIONS 64
+#define EXITING 0x4u /* PF_EXITING of the kernel's flags */
 
 /* The name, in parentheses, may hold anything. */
 static bool parse(const char *text, struct proc *ret)
 {
 	const char *at = strrchr(text, ')');
 	uint64_t user, system;
+	unsigned flags, threads;
 
 	if (!at || sscanf(text, "%d", &ret->pid) != 1)
 		return false;
-	if (sscanf(at + 1, " %c %d %d %d %*s %*s %*s %*s %*s %*s %*s %" SCNu64 " %" SCNu64
-			   " %*s %*s %*s %*s %*s %*s %" SCNu64,
-		    &ret->state, &ret->parent, &ret->group, &ret->session, &user, &system,
-		    &ret->born) != 7)
+	if (sscanf(at + 1, " %c %d %d %d %*s %*s %u %*s %*s %*s %*s %" SCNu64 " %" SCNu64
+			   " %*s %*s %*s %*s %u %*s %" SCNu64,
+		    &ret->state, &ret->parent, &ret->group, &ret->session, &flags, &user, &system,
+		    &threads, &ret->born) != 9)
 		return false;
 	ret->cpu_ticks = user + system;
+	ret->ends = threads <= 1 && (flags & EXITING || ret->state == 'Z' || ret->state == 'X');
 	return true;
 }
 

@@ -11,6 +11,7 @@
 struct proc {
 	pid_t pid, parent, group, session;
 	char state;	   /* as in proc(5): R S D T t Z ... */
+	bool ends;	   /* its last thread is on its way out, or it is a zombie */
 	uint64_t cpu_ticks; /* of itself, all threads */
 	uint64_t born;	   /* start time in ticks: with pid, which process it is */
 };

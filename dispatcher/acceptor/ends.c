@@ -9,12 +9,15 @@
 #include "common/log.h"
 #include "dispatcher/acceptor/pump.h"
 #include "dispatcher/acceptor/sockdiag.h"
+#include "dispatcher/procs.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #define WAIT_MS 100	    /* for a report */
 #define WAIT_FOR_EXIT_MS 20 /* where there is none */
+#define REST_MS 20	    /* many ends are heard together: nothing is urgent */
 #define THEFT_MS 10	    /* books are closed meanwhile */
 #define ASK_EVERY_MS 1000
 #define MOST_AT_ONCE 256    /* then others have their turn */
@@ -39,10 +42,11 @@ struct ends {
 	struct service *services;
 	uint32_t service_count;
 	uv_poll_t heard;
-	uv_timer_t timer;
+	uv_timer_t timer, rest;
 	struct ring rings[RINGS];
 	uint64_t asked_ms;
 	bool doubts; /* ask again */
+	bool hurries; /* for a service whose connections nobody reports */
 	uint8_t *seen; /* while asking: of the service that is asked about, by connection slot */
 	const struct service *about;
 	const struct slot *of;
@@ -91,11 +95,21 @@ static struct slot *holder_of(struct service *svc, const struct end *end, uint64
 	}
 }
 
+/* Killed, its connections end before the news of its own end is here; they are lost, not served. */
+static bool ends_itself(const struct slot *s)
+{
+	struct proc first;
+
+	if (procs_read_one(s->pid, &first))
+		return first.ends;
+	return tgkill(s->pid, s->pid, 0) < 0 && errno == ESRCH; /* or /proc shows no others (hidepid) */
+}
+
 static void settle(struct service *svc, const struct end *end, uint64_t now_ms)
 {
 	struct slot *s = svc->pool ? holder_of(svc, end, now_ms) : NULL;
 
-	if (!s)
+	if (!s || ends_itself(s))
 		return;
 	log_debug(LOG_CHANNEL, "worker=%s/%u connection=%u ended, as the kernel says", svc->name, s->serial,
 		end->conn);
@@ -260,20 +274,31 @@ static void ended(struct ends *e, uint64_t cookie, uint64_t now_ms)
 	}
 }
 
+static void on_heard(uv_poll_t *poll, int status, int events);
+
+static void on_rested(uv_timer_t *rest)
+{
+	struct ends *e = rest->data;
+
+	uv_poll_start(&e->heard, UV_READABLE, on_heard);
+}
+
 static void on_heard(uv_poll_t *poll, int status, int events)
 {
 	struct ends *e = poll->data;
 	uint64_t cookie, now_ms = clock_mono_ms();
+	int answer = 1;
 
-	for (unsigned n = 0; n < MOST_AT_ONCE; n++) {
-		int answer = sockdiag_next_end(e->heard_fd, &cookie);
-
+	for (unsigned n = 0; answer && n < MOST_AT_ONCE; n++) {
+		answer = sockdiag_next_end(e->heard_fd, &cookie);
 		if (answer == 1)
 			ended(e, cookie, now_ms);
 		else if (answer < 0)
 			e->doubts = true;
-		else
-			break;
+	}
+	if (!answer && !e->hurries) {
+		uv_poll_stop(poll);
+		uv_timer_start(&e->rest, on_rested, REST_MS, 0);
 	}
 	if (!uv_is_active((uv_handle_t *)&e->timer) || uv_timer_get_due_in(&e->timer) > WAIT_FOR_EXIT_MS)
 		set_timer(e);
@@ -324,10 +349,13 @@ void ends_start(struct ends *e, uv_loop_t *loop, struct service *services, uint3
 {
 	if (!e)
 		return;
+	for (uint32_t i = 0; i < count; i++)
+		e->hurries |= nobody_reports(&services[i]);
 	e->services = services;
 	e->service_count = count;
-	e->heard.data = e->timer.data = e;
+	e->heard.data = e->timer.data = e->rest.data = e;
 	uv_timer_init(loop, &e->timer);
+	uv_timer_init(loop, &e->rest);
 	if (uv_poll_init(loop, &e->heard, e->heard_fd) == 0)
 		uv_poll_start(&e->heard, UV_READABLE, on_heard);
 	e->doubts = true; /* what ended before */

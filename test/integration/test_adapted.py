@@ -45,7 +45,7 @@ def test_every_connection_is_served_and_counted_while_workers_are_recycled(
         result = load.wait()
     assert result["failed"] == {}, result
     wait_counts(daemon, count, count, 0, 0)
-    assert len(daemon.events("worker.exit", "reason=spent", "lost=0")) >= count // 300
+    assert len(daemon.events("worker.exit", "reason=spent", "lost=0")) >= 2
 
 
 # --- workers that die ---
@@ -66,6 +66,7 @@ def busiest(daemon, seconds=10.0):
     return max(busy, key=lambda w: w["connections"])
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("mode", ["poll", "forks", "preforks"])
 def test_only_the_connections_of_a_killed_worker_are_lost(stage, run_daemon, port, rounds, mode):
     number = port()
