@@ -352,6 +352,47 @@ static void a_thread_in_its_handshake_ends_at_the_deadline(void **state)
 	fake_end(f);
 }
 
+/* What a client says first. */
+static size_t hello(uint8_t *buf, size_t size)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = SSL_new(ctx);
+	BIO *out = BIO_new(BIO_s_mem());
+	int len;
+
+	SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+	assert_int_equal(SSL_connect(ssl), -1);
+	len = BIO_read(out, buf, (int)size);
+	assert_true(len > 100);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	return (size_t)len;
+}
+
+static void a_hello_with_a_byte_changed_anywhere_leaves_nobody_behind(void **state)
+{
+	struct fake *f = start_secret(PROBE);
+	uint8_t buf[2048];
+	size_t len = hello(buf, sizeof(buf)), step = len / 250 + 1;
+	unsigned sent = 0;
+	struct client c;
+
+	for (size_t at = 0; at < len; at += step) {
+		int fd;
+
+		fake_offer_tcp(f, 1, &fd);
+		buf[at] ^= (uint8_t)(0x11 + at);
+		assert_int_equal(send(fd, buf, len, MSG_NOSIGNAL), len);
+		buf[at] ^= (uint8_t)(0x11 + at);
+		close(fd);
+		fake_wait_done(f, ++sent);
+	}
+	client_open(&c, f, TLS1_3_VERSION);
+	assert_int_equal(client_shake(&c), 1);
+	client_end(&c);
+	fake_end(f);
+}
+
 static void write_file(const char *path, const struct pki *p)
 {
 	FILE *file = fopen(path, "we");
@@ -422,6 +463,7 @@ int main(void)
 		cmocka_unit_test(
 			at_the_deadline_clients_hear_goodbye_and_those_who_shake_hands_are_closed),
 		cmocka_unit_test(a_thread_in_its_handshake_ends_at_the_deadline),
+		cmocka_unit_test(a_hello_with_a_byte_changed_anywhere_leaves_nobody_behind),
 		cmocka_unit_test(by_hand_it_serves_tls_with_a_file),
 		cmocka_unit_test(by_hand_tls_needs_a_file),
 	};
