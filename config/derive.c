@@ -14,6 +14,7 @@
 #define BASE_DESCRIPTORS      64 /* of supervisor and acceptor, beside workers and listeners */
 #define SUPERVISOR_PER_WORKER 8
 #define ACCEPTOR_PER_WORKER   3
+#define SUPERVISOR_PER_TLS    4 /* certificates and ticket keys, now and next */
 #define WORKER_DESCRIPTORS    32
 
 struct derive {
@@ -23,6 +24,7 @@ struct derive {
 	bool refused;
 	uint64_t conns, procs, listeners, stacks, tables; /* the last two in bytes */
 	uint64_t queued, in_flight; /* connections in queues; these, and offers that nobody has read */
+	uint64_t tls;	 /* services with certificates */
 	uint64_t living; /* processes, with those that drain after a restart */
 };
 
@@ -136,6 +138,7 @@ static void add_service(
 	add(&d->procs, 1, (uint64_t)svc->max_procs + svc->max_shutdown);
 	add(&d->living, 1, 2 * (uint64_t)svc->max_procs + svc->max_shutdown);
 	add(&d->listeners, 1, svc->listeners.count);
+	d->tls += settings_has_tls(s, svc);
 	add(&d->stacks, stack, svc->max_procs);
 	add_tables(d, svc);
 	check_backlog(d, s, svc);
@@ -147,6 +150,11 @@ static void add_service(
 static uint64_t descriptors(const struct derive *d, unsigned per_worker)
 {
 	return per_worker * d->living + d->listeners + BASE_DESCRIPTORS;
+}
+
+static uint64_t supervisor_descriptors(const struct derive *d)
+{
+	return descriptors(d, SUPERVISOR_PER_WORKER) + SUPERVISOR_PER_TLS * d->tls;
 }
 
 static void check_descriptors(struct derive *d, const char *who, uint64_t needed)
@@ -210,7 +218,7 @@ static void print_numbers(const struct derive *d, const struct settings *s, FILE
 	fprintf(out,
 		"! descriptors: %" PRIu64 " in the supervisor, %" PRIu64
 		" in the acceptor; the limit can be %" PRIu64 "\n",
-		descriptors(d, SUPERVISOR_PER_WORKER), descriptors(d, ACCEPTOR_PER_WORKER),
+		supervisor_descriptors(d), descriptors(d, ACCEPTOR_PER_WORKER),
 		d->host->descriptors);
 	fprintf(out, "! backlogs: the kernel allows %" PRIu64 " (net.core.somaxconn)\n",
 		d->host->somaxconn);
@@ -230,7 +238,7 @@ int load_check_derived_on(
 			"the tables of %" PRIu64 " connections need %" PRIu64
 			" MiB, and this machine has %" PRIu64 "; lower MAX_CONNS or MAX_PROCS",
 			d.conns, mebibytes(d.tables), mebibytes(host->memory_bytes));
-	check_descriptors(&d, "supervisor", descriptors(&d, SUPERVISOR_PER_WORKER));
+	check_descriptors(&d, "supervisor", supervisor_descriptors(&d));
 	check_descriptors(&d, "acceptor", descriptors(&d, ACCEPTOR_PER_WORKER));
 	check_queues(&d);
 	if (out)

@@ -111,6 +111,22 @@ static void numbers_that_overflow_are_still_too_much(void **state)
 	assert_int_equal(w->result, LOAD_REFUSED);
 }
 
+static void certificates_take_descriptors_of_the_supervisor_alone(void **state)
+{
+	struct world *w = *state;
+	char *plain = numbers(state, SERVICE), *tls = numbers(state, SERVICE "TLS_CERT=/a\nTLS_KEY=/b\n");
+	unsigned before[2], after[2];
+	static const char *const format = "! descriptors: %u in the supervisor, %u in the acceptor";
+
+	assert_string_equal(w->told, "");
+	assert_int_equal(sscanf(strstr(plain, "! descriptors"), format, &before[0], &before[1]), 2);
+	assert_int_equal(sscanf(strstr(tls, "! descriptors"), format, &after[0], &after[1]), 2);
+	assert_int_equal(after[0], before[0] + 4);
+	assert_int_equal(after[1], before[1]);
+	free(plain);
+	free(tls);
+}
+
 static void a_queue_is_counted_and_shown(void **state)
 {
 	char *text = numbers(state, SERVICE "WHEN_FULL=refuse\nQUEUE_SIZE=100\n");
@@ -155,6 +171,7 @@ int main(void)
 		world_test(numbers_that_overflow_are_still_too_much),
 		world_test(a_queue_is_counted_and_shown),
 		world_test(a_queue_that_the_kernel_cannot_hold_is_refused_with_what_it_can),
+		world_test(certificates_take_descriptors_of_the_supervisor_alone),
 		world_test(queues_beyond_the_descriptors_on_the_way_are_refused),
 	};
 
