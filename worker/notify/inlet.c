@@ -121,11 +121,15 @@ int inlet_take(struct inlet *in, uint64_t listeners, struct offer *ret_offer)
 
 	if (take_kept(in, listeners, ret_offer))
 		return 0;
-	answer = in->ended ? INLET_ENDED : look(in);
-	if (answer)
-		return answer;
-	return in->seen < 64 && listeners >> in->seen & 1 ? receive(in, listeners, ret_offer)
-							  : INLET_OTHER;
+	do { /* again, when what was seen has been stolen back or was no good */
+		answer = in->ended ? INLET_ENDED : look(in);
+		if (answer)
+			return answer;
+		if (in->seen >= 64 || !(listeners >> in->seen & 1))
+			return INLET_OTHER;
+		answer = receive(in, listeners, ret_offer);
+	} while (answer == INLET_EMPTY);
+	return answer;
 }
 
 int inlet_keep_consume(struct inlet *in, const struct offer *offer)

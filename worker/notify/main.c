@@ -189,8 +189,8 @@ static void on_event(struct running *r, const struct epoll_event *event)
 	if (fd == r->n.callers.listener) {
 		if (event->events & EPOLLIN)
 			on_call(r);
-		else
-			epoll_ctl(r->n.epoll, EPOLL_CTL_DEL, fd, NULL); /* nobody is left to ask */
+		else if (event->events & EPOLLHUP) /* nobody is left to ask */
+			epoll_ctl(r->n.epoll, EPOLL_CTL_DEL, fd, NULL);
 	} else if (fd == r->n.inlet.channel) {
 		accepts_offered(&r->n);
 	} else if (fd == r->signals) {
