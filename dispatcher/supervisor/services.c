@@ -78,10 +78,12 @@ static int say_listener(struct service *svc, uint32_t index, int fd)
 }
 
 /* A closing service whose listeners are still there names them to a new acceptor, which has to drain
- * them; who has them gets them no second time, or a port would stay open in an unread message. */
+ * them; who has them gets them no second time, or a port would stay open in an unread message. Once they
+ * are given up nothing was said, or those that are opened later never would be. */
 static bool has_listeners_to_say(const struct service *svc)
 {
-	return (svc->state == LINK_OPEN || svc->state == LINK_CLOSING) && !svc->listeners_said;
+	return (svc->state == LINK_OPEN || svc->state == LINK_CLOSING) && svc->open_count &&
+		!svc->listeners_said;
 }
 
 static int say_service(struct news *news, int fd)

@@ -110,6 +110,21 @@ def test_a_close_goes_on_under_the_next_acceptor(run_daemon, port, rounds):
     print(f"closed one: {result}; the other: {others}")
 
 
+def test_ports_given_up_under_one_acceptor_are_opened_again_under_the_next(run_daemon, port):
+    ports, sections = two(port)
+    daemon = run_daemon(*sections)
+    daemon.expect_errors("acceptor.exit")
+    with Held() as held:
+        held.open(ports[0])
+        daemon.order("shutdown", "one")
+        processes.wait_until(
+            lambda: not any(l["open"] for l in daemon.service("one")["listeners"]), "the port is given up")
+        os.kill(daemon.acceptor_pid(), signal.SIGKILL)
+        daemon.order("start", "one")  # the next acceptor has never heard of a listener
+        echo(ports[0])
+        assert is_served(held.socks[0])
+
+
 def test_a_service_is_opened_again_while_its_old_workers_drain(run_daemon, port):
     ports, sections = two(port)
     daemon = run_daemon(*sections)
