@@ -137,6 +137,7 @@ struct procs_sum procs_sum(const struct procs *p, pid_t pid)
 			continue;
 		sum.count++;
 		sum.stopped += one->state == 'T' || one->state == 't';
+		sum.running += one->state == 'R';
 		sum.cpu_ticks += one->cpu_ticks;
 	}
 	return sum;

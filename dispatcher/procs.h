@@ -36,6 +36,7 @@ bool procs_descends(const struct procs *p, const struct proc *one, pid_t ancesto
 /* What a process and its descendants do, together. */
 struct procs_sum {
 	unsigned count, stopped; /* living; of these stopped by a signal or a debugger */
+	unsigned running;	 /* ... with a CPU, or waiting for one */
 	uint64_t cpu_ticks;
 };
 

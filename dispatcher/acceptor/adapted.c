@@ -139,6 +139,7 @@ static struct hang_sight sight_of(struct service *svc, const struct slot *s, uin
 	sum = procs_sum(&all, s->pid);
 	procs_free(&all);
 	return (struct hang_sight){.stopped = sum.count && sum.stopped == sum.count,
+		.running = sum.running,
 		.unread_bytes = svc->ops->unread(svc, s),
 		.cpu_ms = sum.cpu_ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK),
 		.at_ms = now_ms};

@@ -24,6 +24,7 @@ enum hang_verb hang_look(struct hang *h, bool has_work, uint64_t limit_ms, uint6
 /* What is seen of a worker that cannot be asked. */
 struct hang_sight {
 	bool stopped;	      /* all its processes */
+	bool running;	      /* one of them: it computes, or would */
 	uint64_t unread_bytes; /* that wait on its connections */
 	uint64_t cpu_ms;       /* used by all its processes, ever */
 	uint64_t at_ms;

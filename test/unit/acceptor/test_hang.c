@@ -108,10 +108,14 @@ static void who_leaves_unread_what_came_and_computes_hangs_unless_it_works_for_o
 	struct hang_sight spins = {.unread_bytes = 10, .cpu_ms = 7900};
 	struct hang_sight works = {.unread_bytes = 10, .cpu_ms = 7100};
 	struct hang_sight ticks = {.unread_bytes = 10, .cpu_ms = 7010};
+	struct hang_sight starves = {.unread_bytes = 10, .cpu_ms = 7000, .running = true};
+	struct hang_sight starves_on = {.unread_bytes = 10, .cpu_ms = 7100, .running = true};
 
 	assert_true(hung(before, spins));
 	assert_false(hung(before, works));
 	assert_true(hung(before, ticks));
+	assert_true(hung(starves, starves_on));
+	assert_false(hung(before, starves_on));
 }
 
 int main(void)
