@@ -178,8 +178,7 @@ static void choose_method(struct build *b, const struct scope *s, struct service
 
 void adapter_build(struct build *b, const struct scope *s, struct service_settings *svc)
 {
-	const struct source_line *method = scope_line(s, "ADAPTER_METHOD"),
-				 *tls = scope_line(s, "TLS_PORT");
+	const struct source_line *method = scope_line(s, "ADAPTER_METHOD");
 
 	if (svc->adapter != ADAPTER_SERVER) {
 		if (method)
@@ -192,8 +191,4 @@ void adapter_build(struct build *b, const struct scope *s, struct service_settin
 	check_listeners(b, s, svc);
 	check_count(b, s, svc);
 	check_slots(b, s, svc);
-	if (tls)
-		report_error(b->report, &tls->where,
-			"TLS_PORT: a server of ADAPTER=server speaks TLS by itself or not at all; "
-			"write PORT, and let the server have the certificate");
 }

@@ -244,13 +244,13 @@ void tls_check(struct build *b, const struct scope *s, const struct service_sett
 	check_pairs(b, s, svc);
 	check_counts(b, s, svc);
 	check_clients(b, s, svc);
-	if (has_port && !svc->tls_certs.count)
-		report_error(b->report, scope_where(s, "TLS_PORT"),
-			"TLS_PORT needs a certificate; write TLS_CERT=file and TLS_KEY=file");
 	if (has_port && svc->adapter == ADAPTER_SERVER)
 		report_error(b->report, scope_where(s, "TLS_PORT"),
 			"an unmodified server (ADAPTER=server) cannot be given a TLS_PORT; let it speak "
 			"TLS itself on a PORT, or use ADAPTER=inetd or native");
+	else if (has_port && !svc->tls_certs.count)
+		report_error(b->report, scope_where(s, "TLS_PORT"),
+			"TLS_PORT needs a certificate; write TLS_CERT=file and TLS_KEY=file");
 	if (!has_port && svc->adapter == ADAPTER_INETD && s->own->name &&
 		scope_section(s, schema_get("TLS_CERT")) == s->own)
 		report_warning(b->report, scope_where(s, "TLS_CERT"),

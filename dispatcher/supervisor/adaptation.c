@@ -69,12 +69,14 @@ static void choose_method(const struct settings *s, const struct service_setting
 	const char *own = own_preload(s, svc), *dir = settings_text(s, s->worker_dir);
 
 	if (svc->adapter_method == METHOD_NOTIFY) {
-		snprintf(a->image, sizeof(a->image), "%s/" NOTIFIER, dir);
+		snprintf(a->library, sizeof(a->library), "%s/" NOTIFIER, dir);
+		strcpy(a->image, a->library);
 		return;
 	}
+	snprintf(a->library, sizeof(a->library), "%s/" PRELOADED, dir);
 	snprintf(a->image, sizeof(a->image), "%s", settings_text(s, svc->image));
-	snprintf(a->preload, sizeof(a->preload), "LD_PRELOAD=%s/" PRELOADED "%s%s", dir, *own ? ":" : "",
-		own);
+	snprintf(a->preload, sizeof(a->preload), "LD_PRELOAD=%.4000s%s%s", a->library,
+		*own ? ":" : "", own);
 }
 
 int adaptation_make(const struct settings *s, const struct service_settings *svc, uint32_t ring_len,

@@ -7,6 +7,7 @@
 
 struct adaptation {
 	char image[4096];	/* what is exec'ed */
+	char library[4096];	/* of this project, without which the server cannot be adapted */
 	const char **argv;	/* NULL-terminated */
 	char text[ADAPTER_TEXT_BYTES + 32]; /* NAME=VALUE */
 	char preload[4096];		    /* NAME=VALUE; empty: not by that method */

@@ -100,6 +100,7 @@ static int set_adapted(const struct birth *b, struct adaptation *a, struct launc
 	if (bad)
 		return bad;
 	l->image = a->image;
+	l->library = a->library;
 	l->title = a->argv[0];
 	l->arguments = a->argv + 1;
 	return 0;

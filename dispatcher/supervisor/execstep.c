@@ -22,7 +22,7 @@
 struct plan {
 	const struct spec *spec;
 	const uint32_t *groups;
-	const char *image, *directory;
+	const char *image, *directory, *library;
 	char **argv, **envp;
 	const char *end;
 };
@@ -78,6 +78,7 @@ static void read_plan(struct plan *p)
 	at = (const char *)(p->groups + p->spec->group_count);
 	p->image = next_text(p, &at);
 	p->directory = next_text(p, &at);
+	p->library = next_text(p, &at);
 	p->argv = next_texts(p, &at, p->spec->argc);
 	p->envp = next_texts(p, &at, p->spec->envc);
 }
@@ -148,6 +149,18 @@ static void become(const struct spec *spec, const uint32_t *groups)
 		fail(spec, "change of user");
 }
 
+/* ld.so(8) would start the program without it and say so on its stderr alone. */
+static void need(const struct plan *p)
+{
+	const char *base = strrchr(p->library, '/');
+	char step[sizeof((struct spec_failure){0}.step)];
+
+	if (!*p->library || access(p->library, R_OK) == 0)
+		return;
+	snprintf(step, sizeof(step), "read %s", base ? base + 1 : p->library);
+	fail(p->spec, step);
+}
+
 int execstep_main(int argc, char **argv)
 {
 	struct plan p;
@@ -161,6 +174,7 @@ int execstep_main(int argc, char **argv)
 	umask(p.spec->umask);
 	if (chdir(p.directory) < 0)
 		fail(p.spec, "working directory");
+	need(&p);
 	execve(p.image, p.argv, p.envp);
 	fail(p.spec, "exec");
 }

@@ -62,6 +62,7 @@ static void put_spec(FILE *out, const struct launch *l, bool reports)
 		fwrite(l->groups, sizeof(*l->groups), l->group_count, out);
 	put_text(out, l->image);
 	put_text(out, l->directory ? l->directory : "/");
+	put_text(out, l->library ? l->library : "");
 	put_text(out, l->title);
 	put_texts(out, l->arguments);
 	fprintf(out, "PATH=%s%c", l->path ? l->path : STANDARD_PATH, '\0');

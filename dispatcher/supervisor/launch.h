@@ -14,6 +14,7 @@ struct launch {
 	const char *title;     /* argv[0] */
 	const char *image;     /* LAUNCH_SELF: ours */
 	const char *directory; /* NULL: / */
+	const char *library;   /* that the image needs: must be readable to uid; NULL: none */
 	const char *const *arguments; /* behind argv[0]; NULL-terminated or NULL */
 	const char *path;	      /* the value of PATH; NULL: the standard one */
 	const char *const *environment; /* NAME=VALUE beside PATH; NULL-terminated or NULL */

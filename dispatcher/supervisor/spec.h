@@ -1,5 +1,5 @@
 /* What the exec step is told, in a memfd: a head, the groups, then NUL-terminated texts in the order
- * image, working directory, arguments, environment. Written by launch.c, read by execstep.c. */
+ * image, working directory, library, arguments, environment. Written by launch.c, read by execstep.c. */
 #ifndef SUPERVISOR_SPEC_H
 #define SUPERVISOR_SPEC_H
 

@@ -72,3 +72,17 @@ def test_who_waits_for_a_failed_service_is_served_later_by_another_acceptor(run_
             daemon.wait(lambda status: status["dispatcher"]["acceptor_pid"] != acceptor, "another")
         for sock in socks:
             clients.echo_on(sock)
+
+
+def test_a_server_whose_library_is_missing_fails_by_name_until_it_is_there(make_daemon, port, stage):
+    number, programs = port(), stage.fresh_directory()
+    command = f"{stage.program('server')} poll 127.0.0.1:{number}"
+    daemon = make_daemon(service("adapted", number, ADAPTER="server", COMMAND=command),
+                         own=f"WORKER_DIR={programs}")
+    daemon.expect_errors("worker.spawn_failed", "service.failed")
+    daemon.start(ready=False)
+    wait_state(daemon, "failed")
+    assert "read dispatcher-preload.so: No such file" in daemon.service()["why"]
+    shutil.copy(stage.program("dispatcher-preload.so"), programs)
+    wait_state(daemon, "open")
+    clients.echo(number)
