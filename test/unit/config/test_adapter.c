@@ -63,7 +63,8 @@ static void what_does_not_go_with_the_kind_is_refused_with_the_remedy(void **sta
 			"E main.cnf:4: dispatcher-exec runs a COMMAND; write ADAPTER=inetd"},
 		{"IMAGE=/bin/cat\nADAPTER_METHOD=preload\n",
 			"E main.cnf:4: ADAPTER_METHOD goes with ADAPTER=server only; take out"},
-		{"ADAPTER=server\nCOMMAND=/bin/cat\nTLS_PORT=993\n", "E main.cnf:5: TLS_PORT"},
+		{"ADAPTER=server\nCOMMAND=/bin/cat\nTLS_PORT=993\n",
+			"E main.cnf:5: an unmodified server"},
 		{"ADAPTER=server\nCOMMAND=/bin/cat\nADAPTER_METHOD=ptrace\n",
 			"E main.cnf:5: ADAPTER_METHOD=ptrace is wrong; write one of: preload "
 			"notify"},
