@@ -16,13 +16,18 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
+/* Whether a worker of that kind would know what it is given. */
+static bool knows_what(bool is_adapted, uint64_t listeners, const struct slot *victim)
+{
+	return is_adapted == victim->kind.is_adapted && !(victim->kind.listeners & ~listeners);
+}
+
 static uint32_t room_for_loot(const struct service *svc, const struct slot *s, const struct slot *victim)
 {
 	if (s == victim || !s->serial || s->exited || s->liar || s->unsettled)
 		return 0;
-	if (s->kind.is_adapted != victim->kind.is_adapted ||
-		victim->kind.listeners & ~s->kind.listeners)
-		return 0; /* it would not know what it is given */
+	if (!knows_what(s->kind.is_adapted, s->kind.listeners, victim))
+		return 0;
 	return pool_room_of(svc->pool, s->index);
 }
 
@@ -43,18 +48,6 @@ static void choose_targets(struct service *svc, const struct slot *victim)
 	share = t->count ? (unread + t->count - 1) / t->count : 0;
 	for (uint32_t i = 0; i < t->count; i++)
 		t->targets[i].room = MIN(t->targets[i].room, share);
-}
-
-void theft_start(struct service *svc, struct slot *victim, uint64_t now_ms)
-{
-	choose_targets(svc, victim);
-	if (!svc->theft.count || !svc->uplink->alive) {
-		pool_robbed(svc->pool, victim->index, 0, now_ms);
-		return;
-	}
-	svc->theft.victim = victim;
-	uplink_steal(svc->uplink, svc->index, victim->index, victim->serial, svc->theft.targets,
-		svc->theft.count);
 }
 
 void theft_found(struct service *svc, const struct link_record *r)
@@ -156,6 +149,39 @@ static void settle_dead(struct service *svc, struct slot *victim, bool emptied, 
 		pool_robbed(svc->pool, victim->index, w->unread, now_ms);
 	if (!w->unread && !victim->releasing)
 		crew_bury(svc, victim);
+}
+
+/* After a reload all that live, and all that will be started, may be of another kind. */
+static bool will_be_known(const struct service *svc, const struct slot *victim)
+{
+	uint64_t listeners = 0;
+
+	for (uint32_t i = 0; i < svc->listener_count && i < 64; i++)
+		listeners |= (uint64_t)!svc->listeners[i].leaving << i;
+	if (knows_what(svc->set->adapter == ADAPTER_SERVER, listeners, victim))
+		return true;
+	for (uint32_t i = 0; i < svc->slot_count; i++) {
+		const struct slot *s = &svc->slots[i];
+
+		if (s != victim && s->serial && !s->exited && !s->liar &&
+			knows_what(s->kind.is_adapted, s->kind.listeners, victim))
+			return true;
+	}
+	return false;
+}
+
+void theft_start(struct service *svc, struct slot *victim, uint64_t now_ms)
+{
+	choose_targets(svc, victim);
+	if (!svc->theft.count || !svc->uplink->alive) {
+		pool_robbed(svc->pool, victim->index, 0, now_ms);
+		if (!will_be_known(svc, victim))
+			settle_dead(svc, victim, true, now_ms);
+		return;
+	}
+	svc->theft.victim = victim;
+	uplink_steal(svc->uplink, svc->index, victim->index, victim->serial, svc->theft.targets,
+		svc->theft.count);
 }
 
 static uint32_t take_loot(struct service *svc, struct slot *victim, int loot_fd, bool *ret_emptied,

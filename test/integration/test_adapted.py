@@ -489,6 +489,29 @@ def test_a_service_becomes_adapted_and_native_again_under_load(stage, run_daemon
     assert_none(daemon, "worker.signal", "worker.false_report")
 
 
+def test_what_no_worker_of_another_kind_can_take_over_is_lost_and_not_kept_for_ever(stage, run_daemon, port):
+    number = port()
+    native = service("echo", number, IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=2)
+    unmodified = adapted(stage, "echo", "poll", number, MIN_PROCS=1, MAX_PROCS=2)
+    daemon = run_daemon(native)
+    old, = daemon.workers()
+    os.kill(old["pid"], signal.SIGSTOP)
+    with Held() as held:
+        held.socks.append(clients.connect(number))
+        daemon.wait_service(lambda one: one["workers"][0]["unread"] == 1, "it is offered")
+        text = daemon.config_path.read_text()
+        daemon.config_path.write_text(text.replace(native, unmodified))
+        daemon.order("reload")
+        os.kill(old["pid"], signal.SIGKILL)
+        daemon.wait_service(lambda one: old["id"] not in [w["id"] for w in one["workers"]], "it is gone")
+        assert held.socks[0].recv(1) == b""
+    assert daemon.service()["lost"] == 1
+    clients.echo(number)
+    daemon.config_path.write_text(text)
+    daemon.order("reload")
+    clients.echo(number)
+
+
 def test_a_service_that_is_closed_lets_its_servers_finish(stage, run_daemon, port):
     number = port()
     daemon = run_daemon(adapted(stage, "echo", "forks", number, MIN_PROCS=2, MAX_PROCS=2))
