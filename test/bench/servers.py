@@ -134,14 +134,14 @@ stream {{ server {{ listen 127.0.0.1:{port} backlog=4096; return "{BANNER}\\r\\n
 
 
 class Ours(Server):
-    """The dispatcher with a pool of a fixed size, no life limit in reach."""
+    """The dispatcher with a pool of a fixed size, or of `least` workers at first, no life limit in reach."""
 
-    def __init__(self, programs, folder, cpus, modes, workers):
-        super().__init__(f'ours-{workers}', folder, cpus)
+    def __init__(self, programs, folder, cpus, modes, workers, least=None):
+        super().__init__(f'ours-{least}-{workers}' if least else f'ours-{workers}', folder, cpus)
         self.program = programs / 'dispatcher/dispatcher'
         self.worker_dir = programs / 'worker'
         self.modes = modes
-        self.workers = workers
+        self.workers, self.least = workers, least or workers
         self.max_conns = max(50, 2048 // workers)
         self.control = self.folder / 'run/control'
 
@@ -152,7 +152,7 @@ class Ours(Server):
     def config(self):
         lines = [f'RUN_DIR={self.folder}/run', f'STATE_DIR={self.folder}/state', f'LOG_DIR={self.folder}',
                  f'CONTROL_SOCKET={self.control}', f'WORKER_DIR={self.worker_dir}',
-                 f'MIN_PROCS={self.workers}', f'MAX_PROCS={self.workers}',
+                 f'MIN_PROCS={self.least}', f'MAX_PROCS={self.workers}',
                  f'MAX_CONNS={self.max_conns}',
                  'MAX_LIFE_CONNS=0', 'MAX_LIFE_TIME=0', 'MAX_IDLE_TIME=0']
         for mode in self.modes:
@@ -188,7 +188,7 @@ class Ours(Server):
             services = self.status()['services']
         except (OSError, ValueError):
             return False
-        return all(sum(w['state'] == 'serving' for w in s['workers']) == self.workers for s in services)
+        return all(sum(w['state'] == 'serving' for w in s['workers']) == self.least for s in services)
 
     def acceptor_ns(self):
         return cpu.process_ns(self.status()['dispatcher']['acceptor_pid'])

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Compares what a TLS connection costs: an 8-worker pool of ours, nginx (stream ssl) with 8 workers, and hitch.
+"""Compares what a TLS connection costs: pools of ours with 8 workers and with up to 8, nginx (stream ssl)
+with 8 workers, and hitch.
 
 All have the same key, versions and ciphers and share their ticket keys over their workers. A connection is a
 handshake (full, or resuming the session of the one before), one line, goodbye. The yardstick is server CPU per
@@ -36,9 +37,9 @@ def make_pair(folder, kind):
 
 
 class Ours(servers.Ours):
-    def __init__(self, programs, folder, cpus, pair):
-        super().__init__(programs, folder, cpus, [], WORKERS)
-        self.name, self.pair, self.port = 'ours', pair, servers.free_port()
+    def __init__(self, programs, folder, cpus, pair, least=None):
+        super().__init__(programs, folder, cpus, [], WORKERS, least)
+        self.pair, self.port = pair, servers.free_port()
 
     def config(self):
         return super().config() + '\n'.join([
@@ -148,13 +149,13 @@ def print_table(results, kind):
     groups = {}
     for r in results:
         groups.setdefault((r['version'], r['resume'], r['server']), []).append(r)
-    print(f'{kind}: TLS         server  handshakes per   us per      CPU relative to nginx   resumed failed')
-    print('                            CPU second   connection   median (min-max)')
+    print(f'{kind}: TLS         server    handshakes per   us per      CPU relative to nginx   resumed failed')
+    print('                              CPU second   connection   median (min-max)')
     for (version, resume, server), group in groups.items():
         each = statistics.median(r['server_us'] for r in group)
         ratios = [r['ratio'] for r in group]
         done = sum(r['done'] for r in group)
-        print(f"{kind:6} {version} {'resumed' if resume else 'full':8} {server:6} {1e6 / each:10.0f} {each:12.1f}"
+        print(f"{kind:6} {version} {'resumed' if resume else 'full':8} {server:8} {1e6 / each:10.0f} {each:12.1f}"
               f"      {statistics.median(ratios):5.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
               f" {100 * sum(r['resumed'] for r in group) / max(1, done):11.1f}% {sum(r['failed'] for r in group):5}")
 
@@ -178,7 +179,8 @@ def run(options, kind, folder):
     pairs = folder / 'pair'
     pairs.mkdir()
     pair = make_pair(pairs, kind)
-    contenders = [Ours(programs, folder, cpus, pair), Nginx(folder, cpus, pair)]
+    contenders = [Ours(programs, folder, cpus, pair), Ours(programs, folder, cpus, pair, 1),
+                  Nginx(folder, cpus, pair)]
     if Hitch.is_installed():
         contenders.append(Hitch(programs, folder, cpus, pair))
     try:
