@@ -70,6 +70,19 @@ static void look_in(struct service *svc, struct slot *s, uint64_t ms, uint64_t n
 		svc->look_ms = s->outside.look_ms;
 }
 
+/* One that serves as many as it can reads no more for as long as that takes, whoever accepts by then. */
+static void let_live(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	pool_lives(svc->pool, s->index, now_ms);
+	look_in(svc, s, MAX(MIN((uint64_t)BUSY_LOOK_MS, svc->set->start_ms / 2), (uint64_t)LOOK_MS), now_ms);
+}
+
+void adapted_found(struct service *svc, struct slot *s, uint64_t now_ms)
+{
+	if (s->kind.is_adapted && service_pool_worker(s)->state == POOL_SUSPECT)
+		let_live(svc, s, now_ms);
+}
+
 /* What it read and never said: who read it was killed before he could. */
 static void note_untold(struct service *svc, struct slot *s, uint64_t now_ms)
 {
@@ -118,6 +131,10 @@ static void look_at_suspects(struct service *svc, uint64_t now_ms)
 			continue;
 		if (now_ms < s->outside.look_ms || !seen_alive(&all, s)) {
 			look_in(svc, s, LOOK_MS, now_ms);
+			continue;
+		}
+		if (s->unsettled) {
+			let_live(svc, s, now_ms);
 			continue;
 		}
 		s->outside.look_ms = 0;

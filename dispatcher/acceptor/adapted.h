@@ -16,6 +16,9 @@ struct slot *adapted_who_knows(struct service *svc, struct slot *s, uint32_t lis
  * it has not said that it read them. */
 void adapted_robbed(struct service *svc, struct slot *s, bool silent, uint64_t now_ms);
 
+/* A new acceptor found it, and cannot ask it. */
+void adapted_found(struct service *svc, struct slot *s, uint64_t now_ms);
+
 /* Lets those go that retire and have nothing left, and looks at suspects. */
 void adapted_look(struct service *svc, uint64_t now_ms);
 uint64_t adapted_due(const struct service *svc); /* when to look again; 0: not */

@@ -275,6 +275,7 @@ static void adopt(struct service *svc, struct slot *s, uint64_t now_ms)
 	if (s->exited)
 		return;
 	service_ask(svc, s);
+	adapted_found(svc, s, now_ms);
 	if (state == POOL_RETIRING)
 		slot_retire(s, slot_drain_ms(s));
 }

@@ -101,6 +101,8 @@ void pool_robbed(struct pool *p, uint32_t slot, uint32_t count, uint64_t now_ms)
 void pool_silent(struct pool *p, uint32_t slot, uint64_t now_ms);
 /* A SUSPECT reads again. One that does not within start_ms is killed: POOL_HUNG. */
 void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms);
+/* A SUSPECT cannot be asked, but was seen to live: start_ms begins anew. */
+void pool_lives(struct pool *p, uint32_t slot, uint64_t now_ms);
 void pool_lied(struct pool *p, uint32_t slot, uint64_t now_ms);	    /* false report */
 void pool_hung(struct pool *p, uint32_t slot, uint64_t now_ms);	    /* kill it at once */
 /* The process is gone. Unread offers stay in the slot, which is EXITED until pool_released (they

@@ -254,6 +254,16 @@ void pool_silent(struct pool *p, uint32_t slot, uint64_t now_ms)
 	pool_look_at(p, now_ms);
 }
 
+void pool_lives(struct pool *p, uint32_t slot, uint64_t now_ms)
+{
+	struct pool_slot *s = begin_if(p, slot, BIT(POOL_SUSPECT), now_ms);
+
+	if (!s)
+		return;
+	s->suspect_ms = now_ms;
+	pool_changed(p, s);
+}
+
 void pool_answered(struct pool *p, uint32_t slot, uint64_t now_ms)
 {
 	struct pool_slot *s = begin_if(p, slot, BIT(POOL_SUSPECT), now_ms);

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -307,6 +308,26 @@ def test_kill_9_of_the_acceptor_costs_no_client_anything(stage, run_daemon, port
         result = load.stop()
     check_nobody_noticed(daemon, result, 1)
     assert_none(daemon, "worker.signal", "worker.false_report")
+
+
+def test_who_is_too_busy_to_read_is_left_alone_by_the_next_acceptor(stage, run_daemon, port):
+    number = port()
+    daemon = run_daemon(adapted(stage, "echo", "single", number, MIN_PROCS=1, MAX_PROCS=1, MAX_CONNS=2,
+                                START_TIMEOUT="1s"))
+    daemon.expect_errors(r"acceptor\.exit", r"worker\.unfit")
+    with Held() as held:
+        held.open(number)
+        held.open(number, served=False)
+        daemon.wait_service(lambda one: one["workers"][0]["unread"] == 1, "it waits")
+        pid = daemon.acceptor_pid()
+        os.kill(pid, signal.SIGKILL)
+        new_acceptor(daemon, pid)
+        time.sleep(2.5)  # START_TIMEOUT, in which others must answer
+        clients.echo_on(held.socks[0], b"never cut\n")
+        held.close_one()
+        assert clients.is_served(held.socks[-1])
+    wait_counts(daemon, 2, 2, 0, 0)
+    assert_none(daemon, "worker.signal")
 
 
 def test_what_ends_while_no_acceptor_lives_is_counted_by_the_next(stage, run_daemon, port):
