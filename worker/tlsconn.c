@@ -19,6 +19,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+/* OpenSSL reads on until something for us comes, and a client can send for ever what is nothing for
+ * us (TLS 1.3 sets no limit to key updates). Enough for a record of which a part is there. */
+#define READS_PER_CALL 2
+
 struct tlsconn {
 	SSL *ssl;
 	struct tlsset *set;
@@ -26,6 +30,7 @@ struct tlsconn {
 	struct facts *facts; /* made when somebody asks */
 	uint32_t wants;
 	int fd;
+	int reads_left; /* of the socket, in this call */
 	bool done, broken, more;
 	bool more_follows; /* what is sent now may wait */
 	bool spoke, waits; /* something was sent; the last of it waits */
@@ -67,9 +72,12 @@ int tlsconn_bio_write(BIO *bio, const char *data, int len)
 int tlsconn_bio_read(BIO *bio, char *data, int size)
 {
 	struct tlsconn *t = BIO_get_data(bio);
-	ssize_t got = recv(t->fd, data, (size_t)size, MSG_DONTWAIT);
+	ssize_t got = -1;
 
 	BIO_clear_retry_flags(bio);
+	errno = EAGAIN;
+	if (t->reads_left-- > 0)
+		got = recv(t->fd, data, (size_t)size, MSG_DONTWAIT);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		BIO_set_retry_read(bio);
 	if (!got)
@@ -173,6 +181,7 @@ int tlsconn_handshake(struct tlsconn *t)
 		return -EPROTO;
 	ERR_clear_error();
 	errno = 0;
+	t->reads_left = READS_PER_CALL;
 	t->more_follows = t->spoke; /* its own first flight is waited for */
 	returned = SSL_do_handshake(t->ssl);
 	t->more_follows = false;
@@ -205,6 +214,7 @@ ssize_t tlsconn_read(struct tlsconn *t, void *buf, size_t size)
 		return -EPROTO;
 	ERR_clear_error();
 	errno = 0;
+	t->reads_left = READS_PER_CALL;
 	returned = SSL_read(t->ssl, buf, (int)MIN(size, (size_t)INT_MAX));
 	if (t->refused)
 		return break_off(t, "renegotiation", -EPROTO);
