@@ -124,6 +124,17 @@ def test_unknown_recipients_are_refused_and_odd_names_are_no_paths(receiver, dir
     assert "for <KNOWN@Example.ORG>" in box.only() and outside.is_empty()
 
 
+def test_the_postmaster_without_a_domain_is_the_one_of_the_host(receiver, directory):
+    box = Mailbox(directory / "mail" / "mx.example.org" / "postmaster")
+    smtp = receiver(MAILDIR=directory / "mail" / "%d" / "%u", DOMAINS="example.org")
+    with smtp.talk() as talk:
+        talk.ask(b"MAIL FROM:<>", b"250")
+        talk.ask(b"RCPT TO:<Postmaster>", b"250")
+        talk.ask(b"DATA", b"354")
+        talk.ask(b"help\r\n.", b"250")
+    assert "for <Postmaster>" in box.only()
+
+
 def test_a_maildir_is_made_only_where_that_is_asked_for(receiver, directory):
     (directory / "mail").mkdir()
     (directory / "mail").chmod(0o777)

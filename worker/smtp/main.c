@@ -62,17 +62,16 @@ static void send_replies(void *arg, const char *replies, size_t len)
 }
 
 /* Whose mail is taken: the one place that decides about relaying. */
-static const char *recipient(void *arg, const struct envelope *e, const struct address *to)
+static const char *recipient(void *arg, const struct envelope *e, struct address *to)
 {
 	struct client *c = arg;
 	const struct params *p = &c->server->params;
-	struct address whole = *to;
 
 	if (!*to->domain)
-		snprintf(whole.domain, sizeof(whole.domain), "%s", p->hostname);
+		strcpy(to->domain, p->hostname); /* of the same size */
 	else if (!params_is_ours(p, to->domain) && !c->session.authenticated)
 		return "550 5.7.1 Mail for that domain is not taken here";
-	return is_stored(c) ? maildir_recipient(p, &whole) : next_recipient(&c->next, e, to);
+	return is_stored(c) ? maildir_recipient(p, to) : next_recipient(&c->next, e, to);
 }
 
 static void make_id(struct client *c)

@@ -27,8 +27,8 @@ struct envelope {
  * stands until the next call. */
 struct session_ops {
 	void (*send)(void *arg, const char *replies, size_t len);
-	/* Takes one more recipient (2..), or says why not. */
-	const char *(*recipient)(void *arg, const struct envelope *e, const struct address *to);
+	/* Takes one more recipient (2..), or says why not. May add to it what is left out. */
+	const char *(*recipient)(void *arg, const struct envelope *e, struct address *to);
 	/* A message begins; NULL, or why it cannot. */
 	const char *(*begin)(void *arg, const struct envelope *e);
 	void (*data)(void *arg, const char *data, size_t len); /* lines end with LF */

@@ -29,7 +29,7 @@ static void on_send(void *arg, const char *replies, size_t len)
 	keep(f->replies, &f->replies_len, sizeof(f->replies), replies, len);
 }
 
-static const char *on_recipient(void *arg, const struct envelope *e, const struct address *to)
+static const char *on_recipient(void *arg, const struct envelope *e, struct address *to)
 {
 	struct fake *f = arg;
 
