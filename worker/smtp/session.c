@@ -242,7 +242,7 @@ static void on_text(void *arg, const char *data, size_t len)
 {
 	struct session *s = arg;
 
-	if (!s->failed)
+	if (!s->failed && !s->body.bare) /* the next server might take it for the end of a line */
 		s->ops->data(s->arg, data, len);
 }
 
