@@ -245,3 +245,16 @@ def test_without_dovecot_nobody_gets_in_and_nobody_waits_for_ever(submission, di
         hangs.listen()
         with server.talk(tls=True) as talk:
             talk.ask(b"AUTH PLAIN", b"454 4.7.0")
+
+
+def test_who_is_named_like_a_field_of_dovecot_is_told_the_same_as_others(submission, directory):
+    server = submission(dovecot=False)
+    with socket.socket(socket.AF_UNIX) as broken:
+        broken.bind(str(directory / "auth"))
+        broken.listen()
+        with server.talk(tls=True) as talk:
+            talk.sock.sendall(b"AUTH PLAIN eA==\r\n")
+            sock, _ = broken.accept()
+            with sock:
+                sock.sendall(b"VERSION\t1\t1\nDONE\nFAIL\t1\tuser=attempt\ttemp\n")
+                talk.expect(b"454 4.7.0")

@@ -29,9 +29,14 @@ static int hello(struct auth *a, const struct params *p)
 
 static bool has_field(const char *line, const char *field)
 {
-	const char *at = strstr(line, field);
+	const char *at = line;
 
-	return at && at[-1] == '\t' && strchr("\t=", at[strlen(field)]);
+	while ((at = strstr(at, field))) /* which may be part of the user's name, too */
+		if (at[-1] == '\t' && strchr("\t=", at[strlen(field)]))
+			return true;
+		else
+			at++;
+	return false;
 }
 
 static void learn_user(struct auth *a, const char *line)
