@@ -91,6 +91,23 @@ static void a_death_within_ten_seconds_of_ready_backs_off_a_later_one_does_not(v
 	world_end(&w);
 }
 
+static void a_suspect_that_is_seen_to_live_has_its_time_again(void **state)
+{
+	struct world w;
+
+	world_start(&w, .max_procs = 1);
+	world_settle_ready(&w);
+	pool_silent(w.pool, 0, w.now_ms);
+	world_settle_ready(&w); /* who stands in for it */
+	world_pass(&w, 29000);
+	pool_lives(w.pool, 0, w.now_ms);
+	world_pass(&w, 29999);
+	assert_int_equal(world_said(&w, POOL_KILL), 0);
+	world_pass(&w, 1);
+	assert_int_equal(world_said(&w, POOL_KILL), 1);
+	world_end(&w);
+}
+
 static void the_death_of_a_young_suspect_is_a_failure(void **state)
 {
 	struct world w;
@@ -522,6 +539,7 @@ int main(void)
 		cmocka_unit_test(deaths_while_the_pool_backs_off_anyway_do_not_double_it),
 		cmocka_unit_test(
 			a_death_within_ten_seconds_of_ready_backs_off_a_later_one_does_not),
+		cmocka_unit_test(a_suspect_that_is_seen_to_live_has_its_time_again),
 		cmocka_unit_test(the_death_of_a_young_suspect_is_a_failure),
 		cmocka_unit_test(a_worker_that_lives_ten_seconds_after_ready_resets_the_back_off),
 		cmocka_unit_test(a_spawn_that_failed_backs_off),

@@ -238,24 +238,6 @@ static void a_suspect_that_does_not_answer_within_start_ms_is_killed(void **stat
 	world_end(&w);
 }
 
-static void a_suspect_that_is_seen_to_live_has_its_time_again(void **state)
-{
-	struct world w;
-
-	start_two(&w);
-	pool_taken(w.pool, 1, 1, w.now_ms);
-	world_pass(&w, 1000);
-	pool_robbed(w.pool, 0, 1, w.now_ms);
-	world_settle_ready(&w);
-	world_pass(&w, 29000);
-	pool_lives(w.pool, 0, w.now_ms);
-	world_pass(&w, 29999);
-	assert_int_equal(world_said(&w, POOL_KILL), 0);
-	world_pass(&w, 1);
-	assert_int_equal(world_said(&w, POOL_KILL), 1);
-	world_end(&w);
-}
-
 static void a_suspect_killed_soon_after_it_was_ready_is_a_failure(void **state)
 {
 	struct world w;
@@ -583,7 +565,6 @@ int main(void)
 		cmocka_unit_test(nobody_is_offered_anything_while_he_is_robbed),
 		cmocka_unit_test(a_robbed_worker_is_suspect_until_it_answers),
 		cmocka_unit_test(a_suspect_that_does_not_answer_within_start_ms_is_killed),
-		cmocka_unit_test(a_suspect_that_is_seen_to_live_has_its_time_again),
 		cmocka_unit_test(a_suspect_killed_soon_after_it_was_ready_is_a_failure),
 		cmocka_unit_test(a_silent_worker_is_suspect_and_not_robbed_again),
 		cmocka_unit_test(a_killed_worker_is_robbed_only_once_it_is_dead),
