@@ -106,10 +106,10 @@ void tally_take(struct tally *t, uint32_t tag)
 	ring_bell(t);
 }
 
-/* True if there are more than `least` references to this very connection. */
-static bool is_held(uint64_t state, uint32_t tag, uint32_t least)
+/* True if there are references to this very connection. */
+static bool is_held(uint64_t state, uint32_t tag)
 {
-	return state >> 32 == tag && (uint32_t)state > least;
+	return state >> 32 == tag && (uint32_t)state;
 }
 
 bool tally_refer(struct tally *t, uint32_t tag)
@@ -117,7 +117,7 @@ bool tally_refer(struct tally *t, uint32_t tag)
 	_Atomic uint64_t *state = &entry_of(t, tag)->state;
 	uint64_t old = atomic_load(state);
 
-	while (is_held(old, tag, 0))
+	while (is_held(old, tag))
 		if (atomic_compare_exchange_weak(state, &old, old + 1))
 			return true;
 	return false;
@@ -128,7 +128,7 @@ bool tally_release(struct tally *t, uint32_t tag)
 	_Atomic uint64_t *state = &entry_of(t, tag)->state;
 	uint64_t old = atomic_load(state);
 
-	while (is_held(old, tag, 0)) {
+	while (is_held(old, tag)) {
 		if (!atomic_compare_exchange_weak(state, &old, old - 1))
 			continue;
 		if ((uint32_t)old > 1)
@@ -138,17 +138,6 @@ bool tally_release(struct tally *t, uint32_t tag)
 		ring_bell(t);
 		return true;
 	}
-	return false;
-}
-
-bool tally_release_shared(struct tally *t, uint32_t tag)
-{
-	_Atomic uint64_t *state = &entry_of(t, tag)->state;
-	uint64_t old = atomic_load(state);
-
-	while (is_held(old, tag, 1))
-		if (atomic_compare_exchange_weak(state, &old, old - 1))
-			return true;
 	return false;
 }
 

@@ -32,9 +32,6 @@ bool tally_refer(struct tally *t, uint32_t tag);
  * not open is ignored. */
 bool tally_release(struct tally *t, uint32_t tag);
 
-/* One reference less unless it is the last one: true if so. */
-bool tally_release_shared(struct tally *t, uint32_t tag);
-
 /* Connections that were taken and are not done, as far as is known. */
 uint64_t tally_open(const struct tally *t);
 

@@ -87,17 +87,6 @@ static void a_slot_that_is_used_again_forgets_its_former_connection(void **state
 	assert_int_equal(page_done_slot(t->page, RING_LEN, 0), again);
 }
 
-static void the_last_reference_is_not_given_up_as_a_shared_one(void **state)
-{
-	struct tally *t = *state;
-
-	tally_take(t, 7);
-	tally_refer(t, 7);
-	assert_true(tally_release_shared(t, 7));
-	assert_false(tally_release_shared(t, 7));
-	assert_int_equal(done(t), 0);
-}
-
 static void it_is_ready_when_every_listener_is_covered(void **state)
 {
 	struct tally *t = *state;
@@ -237,8 +226,6 @@ int main(void)
 			what_is_done_cannot_be_held_or_released_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_slot_that_is_used_again_forgets_its_former_connection, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			the_last_reference_is_not_given_up_as_a_shared_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			it_is_ready_when_every_listener_is_covered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
