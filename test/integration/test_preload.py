@@ -57,7 +57,8 @@ def visit_at_once(where, count, each=5):
 
 
 @pytest.mark.parametrize("habit", ["plain", "forks", "raw-forks", "clones", "execs", "threads", "dups", "early",
-                                   "child-closes", "passes", "passes-to-other", "hands-on", "gives", "closes-all"])
+                                   "child-closes", "passes", "passes-to-other", "hands-on", "gives", "closes-all",
+                                   "long-path", "full"])
 def test_every_connection_is_counted_once_and_done_once(adapt, name, habit):
     where = name()
     program = adapt(habit, where)
@@ -254,6 +255,24 @@ def test_when_the_dispatcher_is_gone_it_serves_to_the_end_and_then_ends(adapt, n
         assert processes.alive(program.pid)
     wait_until(lambda: not processes.alive(program.pid), "ends", 10)
     assert os.WTERMSIG(os.waitpid(program.pid, 0)[1]) == signal.SIGTERM
+
+
+def test_who_listens_anew_when_the_dispatcher_is_gone_waits_in_peace(adapt, name):
+    where = name()
+    program = adapt("again", where)
+    with clients.connect(address(where)) as sock:
+        assert line_of(sock)
+        program.vanish()
+        sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+        before = cpu_of(program.pid)
+        sock.send(b"x")
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+        assert cpu_of(program.pid) - before < 10  # of 50: it does not spin
+    wait_until(lambda: not processes.alive(program.pid), "ends", 10)
+    os.waitpid(program.pid, 0)
 
 
 def test_end_of_file_ends_accept_where_the_service_wants_it(adapt, name):

@@ -65,14 +65,17 @@ static int descriptor_of(struct msghdr *m)
 /* The dispatcher is gone, or wants no more of this worker. */
 static enum offer_answer ended(void)
 {
+	int bad;
+
 	if (shim.config.head.ends_by_eof) {
 		errno = EINVAL;
 		return OFFER_FAILED;
 	}
 	atomic_store(&shim.tally.area->gone, 1);
-	listeners_silence();
+	bad = listeners_silence();
 	conns_end_if_idle();
-	return OFFER_AGAIN;
+	errno = -bad;
+	return bad ? OFFER_FAILED : OFFER_AGAIN;
 }
 
 static enum offer_answer understand(struct msghdr *m, size_t len, struct offer *ret)

@@ -104,7 +104,8 @@ static int replace(int from, int to, int flags, bool has_flags)
 	if (fd_kind(word) == FD_OURS)
 		return refuse();
 	if (fd_kind(former) == FD_OURS) {
-		shim_move_own(to);
+		if (!shim_move_own(to))
+			return -1;
 		former = 0;
 	}
 	if (former && (from == to || REAL(fcntl)(from, F_GETFD) < 0))
@@ -152,16 +153,8 @@ int fcntl(int fd, int command, ...)
 	return control(fd, command, argument);
 }
 
-int fcntl64(int fd, int command, ...)
-{
-	va_list args;
-	void *argument;
-
-	va_start(args, command);
-	argument = va_arg(args, void *);
-	va_end(args);
-	return control(fd, command, argument);
-}
+/* Both take a file of any size, which control() only passes on. */
+int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
 
 /* The first of our own descriptors from `first` on, or beyond `last`. */
 static uint64_t next_own(uint64_t first, uint64_t last)

@@ -148,7 +148,8 @@ static bool is_part_of_worker(unsigned inherits, bool in_place)
 	struct adapter_area *area = shim.tally.area;
 
 	return inherits || (atomic_load(&area->covered) & shim.every) != shim.every ||
-	       atomic_load(&area->leader) == (uint32_t)getpid() || may_be_passed_conns();
+	       (in_place && atomic_load(&area->leader) == (uint32_t)getpid()) ||
+	       may_be_passed_conns();
 }
 
 static bool is_ours(const char *variable)

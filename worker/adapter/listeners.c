@@ -4,6 +4,7 @@
  * share; descriptors refer to it by its index, over fork and exec. */
 #include "worker/adapter/listeners.h"
 #include "common/base.h"
+#include "worker/adapter/address.h"
 #include "worker/adapter/conns.h"
 #include "worker/adapter/epoll.h"
 #include "worker/adapter/paths.h"
@@ -16,7 +17,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/un.h>
 
 enum { UNSET, BEING_SET, SET };
 
@@ -29,14 +29,11 @@ struct adapter_bound *listeners_bound(uint64_t word)
 
 static uint64_t find_listeners(const struct adapter_bound *b)
 {
-	const struct sockaddr_un *un = (const void *)&b->name;
-	char path[sizeof(un->sun_path) + 1] = {0};
+	char path[ADDRESS_PATH_BYTES];
 	struct addr addr;
 
-	if (b->name.ss_family == AF_UNIX && b->name_len > offsetof(struct sockaddr_un, sun_path)) {
-		memcpy(path, un->sun_path, b->name_len - offsetof(struct sockaddr_un, sun_path));
-		return *path ? paths_find(AT_FDCWD, path) : 0;
-	}
+	if (address_path((const void *)&b->name, b->name_len, path))
+		return paths_find(AT_FDCWD, path);
 	addr_from_sockaddr(&addr, (const void *)&b->name, b->name_len);
 	if (addr.family != AF_INET && addr.family != AF_INET6)
 		return 0;
@@ -271,36 +268,40 @@ int listen(int fd, int backlog)
 	return r;
 }
 
-/* The far end of a pair that we keep open and never write to. */
-static int silence(void)
+/* The far end of a pair that we keep open and never write to becomes the channel, also of a
+ * listen() that is still to come. 0 or -errno. */
+static int silence_channel(void)
 {
-	int ends[2], none = -1;
+	int channel = atomic_load(&shim.own[OWN_CHANNEL]), none = -1, ends[2];
 
+	if (atomic_load(&shim.own[OWN_SILENCE]) >= 0)
+		return 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return -1;
-	if (!atomic_compare_exchange_strong(&shim.own[OWN_SILENCE], &none, ends[0])) {
+		return -errno;
+	REAL(fcntl)(ends[1], F_SETFL, REAL(fcntl)(channel, F_GETFL) & O_NONBLOCK);
+	if (atomic_compare_exchange_strong(&shim.own[OWN_SILENCE], &none, ends[0])) {
+		fds_set(&shim.fds, ends[0], fd_word(FD_OURS, 0, OWN_SILENCE));
+		REAL(dup3)(ends[1], channel, O_CLOEXEC);
+	} else {
 		REAL(close)(ends[0]);
-		REAL(close)(ends[1]);
-		return -1;
 	}
-	fds_set(&shim.fds, ends[0], fd_word(FD_OURS, 0, OWN_SILENCE));
-	return ends[1];
+	REAL(close)(ends[1]);
+	return 0;
 }
 
-void listeners_silence(void)
+int listeners_silence(void)
 {
-	int channel = atomic_load(&shim.own[OWN_CHANNEL]);
-	OWNS_FD int silent = silence();
+	int channel = atomic_load(&shim.own[OWN_CHANNEL]), bad = silence_channel();
 
-	if (silent < 0)
-		return;
-	REAL(fcntl)(silent, F_SETFL, REAL(fcntl)(channel, F_GETFL) & O_NONBLOCK);
+	if (bad)
+		return bad;
 	for (int fd = fds_next(&shim.fds, 0); fd >= 0; fd = fds_next(&shim.fds, fd + 1)) {
 		uint64_t word = fds_get(&shim.fds, fd);
 
 		if (fd_kind(word) != FD_LISTENER)
 			continue;
 		epoll_leave(fd);
-		replace(fd, silent, word);
+		replace(fd, channel, word);
 	}
+	return 0;
 }

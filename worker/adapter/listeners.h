@@ -18,7 +18,8 @@ void listeners_inherit(const struct adapter_bound *bound, int fd);
 void listeners_keep_option(
 	struct adapter_bound *bound, int level, int name, const void *value, unsigned len);
 
-/* Nobody sends any more: every listener of this process becomes one where nothing ever arrives. */
-void listeners_silence(void);
+/* Nobody sends any more: every listener of this process becomes one where nothing ever arrives. 0
+ * or -errno. */
+int listeners_silence(void);
 
 #endif

@@ -5,6 +5,7 @@
 #undef _FILE_OFFSET_BITS /* stat() and stat64() are two symbols here */
 #include "worker/adapter/paths.h"
 #include "common/base.h"
+#include "worker/adapter/address.h"
 #include "worker/adapter/real.h"
 #include "worker/adapter/shim.h"
 
@@ -12,7 +13,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 int __xstat(int version, const char *path, struct stat *st);
 int __lxstat(int version, const char *path, struct stat *st);
@@ -254,12 +254,9 @@ int rename(const char *from, const char *to)
 
 int connect(int fd, __CONST_SOCKADDR_ARG name, socklen_t len)
 {
-	const struct sockaddr_un *un = (const void *)name.__sockaddr__;
-	char path[sizeof(un->sun_path) + 1] = {0};
+	char path[ADDRESS_PATH_BYTES];
 
-	if (!shim.unix_listeners || !un || un->sun_family != AF_UNIX || len > sizeof(*un) ||
-		len <= offsetof(struct sockaddr_un, sun_path))
+	if (!shim.unix_listeners || !address_path(name.__sockaddr__, len, path))
 		return REAL(connect)(fd, name, len);
-	memcpy(path, un->sun_path, len - offsetof(struct sockaddr_un, sun_path));
 	LOOK(AT_FDCWD, path, REAL(connect)(fd, name, len));
 }

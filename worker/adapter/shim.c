@@ -55,17 +55,19 @@ static bool own_descriptor(enum shim_own which, int fd)
 	return true;
 }
 
-void shim_move_own(int fd)
+bool shim_move_own(int fd)
 {
-	uint64_t word = fds_take(&shim.fds, fd);
+	uint64_t word = fds_get(&shim.fds, fd);
 	int high = move_high(fd);
 
 	if (high < 0)
-		return;
+		return false;
+	fds_take(&shim.fds, fd);
 	atomic_store(&shim.own[fd_value(word)], high);
 	fds_set(&shim.fds, high, word);
 	if (fd_value(word) == OWN_DOORBELL)
 		shim.tally.doorbell = high;
+	return true;
 }
 
 static struct page *map_page(const struct adapter_head *head)

@@ -45,8 +45,9 @@ extern struct shim shim; /* all that this library remembers */
 /* True in a process of an adapted server; joins it at the first call. */
 bool shim_is_on(void);
 
-/* Moves one of our own descriptors to another number, out of the program's way. */
-void shim_move_own(int fd);
+/* Moves one of our own descriptors to another number, out of the program's way. False: there is no
+ * other; errno says why. */
+bool shim_move_own(int fd);
 
 /* Puts a line into the page, of which the dispatcher tells when the worker does not become ready.
  */

@@ -150,7 +150,9 @@ static void read_shell(char *text, size_t size)
 void habit_shells(char **names)
 {
 	char *const argv[] = {(char *)"/bin/sh", (char *)"-c",
-		(char *)"test -z \"$LD_PRELOAD$DISPATCHER_ADAPTER\"", NULL};
+		(char *)"test -z \"$LD_PRELOAD$DISPATCHER_ADAPTER\" &&"
+			"! grep -q dispatcher-preload /proc/$$/maps",
+		NULL};
 	int listener = listening(names[0], SOCK_CLOEXEC);
 
 	for (;;) {

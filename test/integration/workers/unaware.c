@@ -287,6 +287,24 @@ static void habit_closes_all(char **names)
 	habit_plain(names);
 }
 
+/* Has no descriptor left and replaces those it did not open. */
+static void habit_full(char **names)
+{
+	const struct rlimit usual = {1024, 1024};
+	int first = dup(0), refused = 0;
+
+	setrlimit(RLIMIT_NOFILE, &usual);
+	while (dup(0) >= 0)
+		;
+	for (int fd = 900; fd < 1024; fd++)
+		refused += dup2(0, fd) < 0 && errno == EMFILE;
+	if (!refused)
+		errx(1, "every descriptor was replaced");
+	for (int fd = first; fd < 1024; fd++)
+		close(fd);
+	habit_plain(names);
+}
+
 /* Has few descriptors and keeps every client. */
 static void habit_limit(char **names)
 {
@@ -381,6 +399,38 @@ static void habit_path(char **names)
 	}
 }
 
+/* Listens anew when its first client says a byte, while a thread still accepts. */
+static void habit_again(char **names)
+{
+	struct thread thread = {.listener = listening(names[0], 0), .label = "thread"};
+	int fd = next_conn(thread.listener);
+	struct thread again = {.label = "again"};
+	char byte;
+
+	pthread_create(&thread.id, NULL, attend_all, &thread);
+	greet(fd, "first");
+	if (read(fd, &byte, 1) == 1) {
+		again.listener = listening(names[0], 0);
+		pthread_create(&again.id, NULL, attend_all, &again);
+	}
+	until_closed(fd);
+	close(fd);
+	pause();
+}
+
+/* A path longer than any may be. */
+static void habit_long_path(char **names)
+{
+	struct sockaddr_storage sa = {.ss_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memset((char *)&sa + sizeof(sa.ss_family), 'x', sizeof(sa) - sizeof(sa.ss_family));
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 || errno != EINVAL)
+		errx(1, "a path was bound that is too long");
+	close(fd);
+	habit_plain(names);
+}
+
 /* Listens, but somewhere else. */
 static void habit_elsewhere(char **names)
 {
@@ -401,7 +451,8 @@ static const struct {
 	{"options", habit_options}, {"path", habit_path}, {"elsewhere", habit_elsewhere},
 	{"passes-to-other", habit_passes_to_other}, {"receives", habit_receives},
 	{"clones", habit_clones}, {"preforks", habit_preforks}, {"exclusive", habit_exclusive},
-	{"gives", habit_gives}, {"takes", habit_takes}};
+	{"gives", habit_gives}, {"takes", habit_takes}, {"full", habit_full},
+	{"again", habit_again}, {"long-path", habit_long_path}};
 
 int main(int argc, char **argv)
 {
