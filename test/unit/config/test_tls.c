@@ -39,11 +39,13 @@ static void the_names_that_other_dispatchers_have_for_it_will_do(void **state)
 	static const char *const names[] = {"ssl_ports", "TLS_PORTS", "ssl_port"};
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		const struct service_settings *svc;
 		struct world *w = *state;
 		char text[256];
 
 		snprintf(text, sizeof(text), "%s[SERVICE=A]\nIMAGE=/bin/true\n%s=465\n", PAIR, names[i]);
-		assert_int_equal(settings_listeners(w->s, world_service(state, text))[0].tls, 1);
+		svc = world_service(state, text);
+		assert_int_equal(settings_listeners(w->s, svc)[0].tls, 1);
 	}
 }
 
@@ -155,7 +157,8 @@ static void a_native_worker_gets_certificates_without_a_port_and_a_command_does_
 {
 	struct world *w = *state;
 
-	assert_true(settings_has_tls(w->s, world_service(state, PAIR SERVICE)));
+	world_load(state, PAIR SERVICE);
+	assert_true(settings_has_tls(w->s, settings_service(w->s, 0)));
 	world_load(state, PAIR "[SERVICE=A]\nPORT=7\nCOMMAND=/bin/cat\n");
 	assert_false(settings_has_tls(w->s, settings_service(w->s, 0)));
 	assert_null(strstr(w->told, "TLS_CERT"));
