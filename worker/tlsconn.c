@@ -72,12 +72,15 @@ int tlsconn_bio_write(BIO *bio, const char *data, int len)
 int tlsconn_bio_read(BIO *bio, char *data, int size)
 {
 	struct tlsconn *t = BIO_get_data(bio);
-	ssize_t got = -1;
+	ssize_t got;
 
 	BIO_clear_retry_flags(bio);
-	errno = EAGAIN;
-	if (t->reads_left-- > 0)
-		got = recv(t->fd, data, (size_t)size, MSG_DONTWAIT);
+	if (!t->reads_left) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	t->reads_left--;
+	got = recv(t->fd, data, (size_t)size, MSG_DONTWAIT);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		BIO_set_retry_read(bio);
 	if (!got)
