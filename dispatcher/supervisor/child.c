@@ -3,9 +3,11 @@
  * to who waits for it. Where no pidfd is to be had (EMFILE) the sweep alone does the work. */
 #include "dispatcher/supervisor/child.h"
 #include "common/base.h"
+#include "common/clock.h"
 #include "dispatcher/supervisor/watch.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -118,6 +120,44 @@ void child_signal_group(const struct child *c, int number)
 {
 	kill(-c->pid, number);
 	child_signal(c, number);
+}
+
+static int wait_and_take(int pidfd, int in, uint64_t patience_ms, child_take_fn *take, void *user)
+{
+	uint64_t now = clock_mono_ms(), deadline = now + patience_ms;
+	struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = in, .events = POLLIN}};
+
+	for (; now < deadline; now = clock_mono_ms()) {
+		int answer = 0;
+
+		if (poll(fds, ARRAY_LEN(fds), (int)(deadline - now)) < 0) {
+			if (errno != EINTR)
+				return -errno;
+			continue;
+		}
+		if (fds[0].revents)
+			return 0;
+		if (fds[1].revents)
+			answer = take(user);
+		if (answer < 0)
+			return answer;
+		if (answer)
+			fds[1].fd = -1;
+	}
+	return -ETIMEDOUT;
+}
+
+int child_await(
+	pid_t pid, int in, uint64_t patience_ms, child_take_fn *take, void *user, int *ret_status)
+{
+	OWNS_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	int bad = pidfd < 0 ? -errno : wait_and_take(pidfd, in, patience_ms, take, user);
+
+	if (bad)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
+		;
+	return bad;
 }
 
 static struct child *find(const struct children *all, pid_t pid)

@@ -3,7 +3,6 @@
 #include "dispatcher/supervisor/keyring.h"
 #include "common/base.h"
 #include "common/chan.h"
-#include "common/clock.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/keyrecords.h"
 #include "dispatcher/supervisor/launch.h"
@@ -11,11 +10,9 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define PATIENCE_MS ((KEYS_LIFE_S + 5) * 1000)
@@ -171,28 +168,17 @@ static int empty_ring(const struct settings *s, struct keyring *ret_ring)
 
 /* --- without a loop --- */
 
-static int wait_for_end(struct keyring_reader *r, int pidfd)
+static int take_now(void *user)
 {
-	uint64_t now = clock_mono_ms(), deadline = now + PATIENCE_MS;
-	struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = r->in, .events = POLLIN}};
+	struct keyring_reader *r = user;
+	bool all = take_records(r);
 
-	for (; now < deadline; now = clock_mono_ms()) {
-		if (poll(fds, ARRAY_LEN(fds), (int)(deadline - now)) < 0 && errno != EINTR)
-			return -errno;
-		if (fds[0].revents)
-			return 0;
-		if (fds[1].revents && take_records(r))
-			fds[1].fd = -1;
-		if (r->bad)
-			return r->bad;
-	}
-	return -ETIMEDOUT;
+	return r->bad ? r->bad : all;
 }
 
 int keyring_read(const struct keyring_request *request, struct keyring *ret_ring, int *ret_status)
 {
 	struct keyring_reader r;
-	OWNS_FD int pidfd = -1;
 	pid_t pid = 0;
 	int bad;
 
@@ -201,11 +187,7 @@ int keyring_read(const struct keyring_request *request, struct keyring *ret_ring
 	bad = begin_reading(&r, request, &pid);
 	if (bad)
 		return bad;
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	r.bad = pidfd < 0 ? -errno : wait_for_end(&r, pidfd);
-	if (r.bad)
-		kill(pid, SIGKILL);
-	waitpid(pid, ret_status, 0);
+	r.bad = child_await(pid, r.in, PATIENCE_MS, take_now, &r, ret_status);
 	return finish(&r, *ret_status, ret_ring);
 }
 

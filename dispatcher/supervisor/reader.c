@@ -3,7 +3,6 @@
  * for its end and then take what is there. */
 #include "dispatcher/supervisor/reader.h"
 #include "common/base.h"
-#include "common/clock.h"
 #include "dispatcher/supervisor/child.h"
 #include "dispatcher/supervisor/launch.h"
 #include "dispatcher/supervisor/readstep.h"
@@ -12,12 +11,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define PATIENCE_MS 60000
@@ -243,21 +240,12 @@ static int finish(struct reading *r, int status, struct reader_result *ret_resul
 
 /* --- without a loop --- */
 
-/* Waits for the end of the process and keeps its pipe from filling up. */
-static int wait_for_end(struct reading *r, int pidfd)
+static int take_now(void *user)
 {
-	uint64_t now = clock_mono_ms(), deadline = now + r->request.patience_ms;
-	struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = r->in, .events = POLLIN}};
+	struct reading *r = user;
+	bool all = take_messages(r);
 
-	for (; now < deadline && !r->bad; now = clock_mono_ms()) {
-		if (poll(fds, ARRAY_LEN(fds), (int)(deadline - now)) < 0 && errno != EINTR)
-			return -errno;
-		if (fds[0].revents)
-			return 0;
-		if (fds[1].revents && take_messages(r))
-			fds[1].fd = -1;
-	}
-	return r->bad ? r->bad : -ETIMEDOUT;
+	return r->bad ? r->bad : all;
 }
 
 int reader_read(const struct reader_request *request, struct reader_result *ret_result, int *ret_status)
@@ -265,15 +253,10 @@ int reader_read(const struct reader_request *request, struct reader_result *ret_
 	struct reading r;
 	pid_t pid = 0;
 	int bad = begin_reading(&r, request, &pid);
-	OWNS_FD int pidfd = -1;
 
 	if (bad)
 		return bad;
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	r.bad = pidfd < 0 ? -errno : wait_for_end(&r, pidfd);
-	if (r.bad)
-		kill(pid, SIGKILL);
-	waitpid(pid, ret_status, 0);
+	r.bad = child_await(pid, r.in, r.request.patience_ms, take_now, &r, ret_status);
 	return finish(&r, *ret_status, ret_result);
 }
 
