@@ -46,5 +46,7 @@ bool hang_between(const struct hang_sight *before, const struct hang_sight *now)
 		return true;
 	if (before->running && now->running) /* however little CPU it gets on a busy machine */
 		return unread;
+	if (now->cpu_ms < before->cpu_ms) /* somebody ended, and his share is missing */
+		return false;
 	return unread && (cpu_ms <= passed_ms / 100 || cpu_ms >= passed_ms / 4);
 }

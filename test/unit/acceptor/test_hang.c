@@ -91,6 +91,15 @@ static void who_is_stopped_all_the_time_hangs(void **state)
 	assert_false(hung(stopped, runs));
 }
 
+static void what_a_process_used_that_ended_is_no_sign_of_spinning(void **state)
+{
+	struct hang_sight before = {.unread_bytes = 10, .cpu_ms = 5000}, now = {.unread_bytes = 10, .cpu_ms = 4000};
+
+	assert_false(hung(before, now));
+	now.cpu_ms = before.cpu_ms + LIMIT_MS;
+	assert_true(hung(before, now));
+}
+
 static void who_leaves_unread_what_came_and_does_nothing_hangs(void **state)
 {
 	struct hang_sight some = {.unread_bytes = 10}, more = {.unread_bytes = 20}, none = {0};
@@ -128,6 +137,7 @@ int main(void)
 		cmocka_unit_test_setup(who_has_nothing_to_do_is_left_alone, begin),
 		cmocka_unit_test_setup(the_next_look_is_never_in_the_past, begin),
 		cmocka_unit_test(who_is_stopped_all_the_time_hangs),
+		cmocka_unit_test(what_a_process_used_that_ended_is_no_sign_of_spinning),
 		cmocka_unit_test(who_leaves_unread_what_came_and_does_nothing_hangs),
 		cmocka_unit_test(who_leaves_unread_what_came_and_computes_hangs_unless_it_works_for_others),
 	};
