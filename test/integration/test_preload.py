@@ -275,6 +275,13 @@ def test_who_listens_anew_when_the_dispatcher_is_gone_waits_in_peace(adapt, name
     os.waitpid(program.pid, 0)
 
 
+def test_who_was_told_that_a_client_waits_is_not_kept_in_accept_when_the_dispatcher_is_gone(adapt, name):
+    program = adapt("looks", name())
+    program.vanish()
+    wait_until(lambda: not processes.alive(program.pid), "sees the TERM", 10)
+    assert os.waitpid(program.pid, 0)[1] == 0
+
+
 def test_end_of_file_ends_accept_where_the_service_wants_it(adapt, name):
     where = name()
     program = adapt("plain", where, ends_by_eof=True)

@@ -31,6 +31,7 @@ enum offer_answer { OFFER_TAKEN, OFFER_AGAIN, OFFER_FAILED };
 struct offer {
 	struct msg_conn conn;
 	int fd;
+	bool has_waited; /* for it, in this call of accept() */
 };
 
 static bool has_room(void)
@@ -96,6 +97,18 @@ static enum offer_answer understand(struct msghdr *m, size_t len, struct offer *
 	return OFFER_FAILED;
 }
 
+/* Who has just been told that its listener is readable does not expect to wait in accept(), and may hold
+ * what its own end needs (libmilter does): it fails once, as when a client has left. */
+static enum offer_answer ended_at_once(int fd, const struct offer *o)
+{
+	enum offer_answer answer = ended();
+
+	if (answer != OFFER_AGAIN || o->has_waited || (REAL(fcntl)(fd, F_GETFL) & O_NONBLOCK))
+		return answer;
+	errno = ECONNABORTED;
+	return OFFER_FAILED;
+}
+
 static enum offer_answer receive(int fd, int flags, struct offer *ret)
 {
 	union {
@@ -108,8 +121,14 @@ static enum offer_answer receive(int fd, int flags, struct offer *ret)
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control)};
-	ssize_t len = REAL(recvmsg)(fd, &m, flags);
+	ssize_t len = REAL(recvmsg)(fd, &m, flags | MSG_DONTWAIT);
 
+	if (!len)
+		return ended_at_once(fd, ret);
+	if (len < 0 && errno == EAGAIN && !(flags & MSG_DONTWAIT)) {
+		ret->has_waited = true;
+		len = REAL(recvmsg)(fd, &m, flags);
+	}
 	if (len < 0)
 		return errno == ECONNRESET ? OFFER_AGAIN : OFFER_FAILED;
 	if (!len)
@@ -231,6 +250,7 @@ static enum offer_answer receive_shared(int fd, int flags, uint64_t mask, struct
 
 	if (answer != OFFER_FAILED || errno != EAGAIN || (REAL(fcntl)(fd, F_GETFL) & O_NONBLOCK))
 		return answer;
+	ret->has_waited = true;
 	if (peek(fd) != -EAGAIN)
 		return nap() < 0 ? OFFER_FAILED : OFFER_AGAIN;
 	return poll(&readable, 1, -1) < 0 ? OFFER_FAILED : OFFER_AGAIN;
@@ -275,8 +295,8 @@ static int accept_offer(
 	int fd, const struct adapter_bound *bound, struct sockaddr *name, socklen_t *len, int flags)
 {
 	int receive_flags = flags & SOCK_CLOEXEC ? MSG_CMSG_CLOEXEC : 0, before = errno;
+	struct offer offer = {.fd = -1};
 	enum offer_answer answer;
-	struct offer offer;
 
 	do {
 		if (!has_room())

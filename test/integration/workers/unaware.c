@@ -152,6 +152,29 @@ static void watch(int epoll_fd, int fd, uint32_t events)
 		err(1, "epoll_ctl");
 }
 
+static volatile sig_atomic_t is_told;
+
+static void on_term(int number)
+{
+	is_told = 1;
+}
+
+/* Accepts when poll() says so, by a listener that blocks, and looks between for a TERM. */
+static void habit_looks(char **names)
+{
+	struct pollfd listener = {.fd = listening(names[0], 0), .events = POLLIN};
+
+	signal(SIGTERM, on_term);
+	while (!is_told) {
+		int fd = poll(&listener, 1, 100) > 0 ? accepted(listener.fd, 0) : -1;
+
+		if (fd < 0)
+			continue;
+		attend(fd, "looks");
+		close(fd);
+	}
+}
+
 /* Registered before it listens. */
 static void habit_early(char **names)
 {
@@ -445,6 +468,7 @@ static const struct {
 	{"execs", habit_execs}, {"inetd", habit_inetd}, {"shells", habit_shells},
 	{"threads", habit_threads}, {"pair", habit_pair},
 	{"forking-threads", habit_forking_threads}, {"dups", habit_dups}, {"early", habit_early},
+	{"looks", habit_looks},
 	{"closes", habit_closes}, {"child-closes", habit_child_closes}, {"two", habit_two},
 	{"edges", habit_edges}, {"passes", habit_passes}, {"hands-on", habit_hands_on},
 	{"accepts", habit_accepts}, {"closes-all", habit_closes_all}, {"limit", habit_limit},
