@@ -121,6 +121,17 @@ def test_killed_notifier_leaves_no_server_behind(static):
     assert Load(where, 4, 50).wait()["ok"] == 50
 
 
+def test_static_servers_of_a_killed_supervisor_end_when_another_has_taken_over(static):
+    daemon, where = static(MAX_PROCS=2)
+    daemon.expect_errors("supervisor.gone", "takeover")
+    old = [pid for w in daemon.workers() for pid in (w["pid"], server_of(w))]
+    os.kill(daemon.supervisor_pid, signal.SIGKILL)
+    daemon.process.wait()
+    daemon.start()
+    wait_until(lambda: processes.reap() or not any(processes.alive(pid) for pid in old), "the old have gone")
+    assert Load(where, 4, 50).wait()["ok"] == 50
+
+
 def test_listening_elsewhere_is_named(stage, make_daemon, port):
     where, other = port(), port()
     command = f"{stage.program('static-server')} port={other}"

@@ -205,10 +205,16 @@ static void on_event(struct running *r, const struct epoll_event *event)
 	}
 }
 
+/* A service that wants no end of file gets one only from an acceptor that has lost its supervisor. */
+static bool is_last(const struct running *r)
+{
+	return r->is_alone || (r->n.inlet.ended && !r->n.adapter.head.ends_by_eof);
+}
+
 /* Nobody but us will tell the program that its work is done. */
 static int time_left(struct running *r)
 {
-	if (!r->is_alone || r->was_told)
+	if (!is_last(r) || r->was_told)
 		return -1;
 	if (r->n.inlet.kept || leftover_any(&r->n.adapter))
 		return LOOK_AGAIN_MS;
