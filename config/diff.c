@@ -117,6 +117,18 @@ static bool tls_differs(const struct diff_maker *m)
 	return false;
 }
 
+/* An unmodified server that runs does not listen on what is added; whether a new one does is seen before
+ * the old ones are given up. */
+static bool needs_servers_that_listen(const struct diff_maker *m)
+{
+	const struct diff_listener *pairs = (const void *)(m->block.memory + m->listeners.at);
+
+	for (uint32_t i = 0; !m->block.failed && i < m->listeners.count; i++)
+		if (pairs[i].old == DIFF_NONE && m->is->adapter == ADAPTER_SERVER)
+			return true;
+	return false;
+}
+
 static void add_service(struct diff_maker *m, uint32_t old, uint32_t next)
 {
 	struct diff_service d = {.old = old, .next = next}, *slot = vec_push(&m->services);
@@ -131,7 +143,8 @@ static void add_service(struct diff_maker *m, uint32_t old, uint32_t next)
 	diff_words_begin(m);
 	if (m->was && m->is) {
 		d.changes = compare_options(m);
-		d.changes |= tls_differs(m) ? SCHEMA_WORKERS : 0;
+		if (tls_differs(m) || needs_servers_that_listen(m))
+			d.changes |= SCHEMA_WORKERS;
 		d.kind = d.changes ? DIFF_CHANGED : DIFF_SAME;
 	} else {
 		d.kind = m->is ? DIFF_NEW : DIFF_GONE;

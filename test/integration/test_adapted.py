@@ -396,6 +396,20 @@ def test_a_reload_that_adds_a_port_replaces_the_workers_and_mixes_nothing_up(sta
     assert_none(daemon, "worker.signal", "worker.false_report", "worker.unfit")
 
 
+def test_a_reload_that_adds_a_port_on_which_the_server_does_not_listen_is_refused(stage, run_daemon, port):
+    one, two = port(), port()
+    daemon = run_daemon(adapted(stage, "echo", "poll", one, MIN_PROCS=2, START_TIMEOUT="1s"))
+    daemon.expect_errors("config.refused", "worker.unfit")
+    before = {w["pid"] for w in daemon.workers()}
+    daemon.config_path.write_text(daemon.config_path.read_text().replace(
+        f"PORT=127.0.0.1:{one}", f"PORT=127.0.0.1:{one}\nPORT=127.0.0.1:{two}"))
+    refused = daemon.ctl("reload")
+    assert refused.returncode == 1
+    assert f"does not listen on 127.0.0.1:{two}" in refused.stderr
+    clients.echo(one)
+    assert {w["pid"] for w in daemon.workers()} == before
+
+
 @pytest.mark.parametrize("style", ["silent", "eof"])
 def test_a_server_that_retires_gets_its_stop_signal_when_it_has_nothing_left(
         stage, run_daemon, port, style):

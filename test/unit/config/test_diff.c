@@ -99,6 +99,17 @@ static void ports_that_come_and_go_are_told_by_address(void **state)
 		"touched\n");
 }
 
+static void a_port_that_is_added_to_an_unmodified_server_replaces_its_workers(void **state)
+{
+	const char server[] = "[SERVICE=smtp]\nADAPTER=server\nCOMMAND=/bin/true\nPORT=7025\n";
+	char more[sizeof(server) + 16];
+
+	snprintf(more, sizeof(more), "%sPORT=7026\n", server);
+	check_words(state, server, more, NULL,
+		"smtp: port 7026 added, its workers will be replaced\n");
+	check_words(state, more, server, NULL, "smtp: port 7026 removed, no worker is touched\n");
+}
+
 static void disabling_and_enabling_are_told(void **state)
 {
 	check_words(state, SMTP, SMTP "ENABLE=0\n", NULL,
@@ -318,6 +329,7 @@ int main(void)
 		world_test(each_service_is_told_in_a_line_of_its_own),
 		world_test(without_a_count_it_speaks_of_its_workers),
 		world_test(ports_that_come_and_go_are_told_by_address),
+		world_test(a_port_that_is_added_to_an_unmodified_server_replaces_its_workers),
 		world_test(disabling_and_enabling_are_told),
 		world_test(listeners_are_matched_by_address),
 		world_test(an_address_that_another_one_holds_is_refused_with_both_named),
