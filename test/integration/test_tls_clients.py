@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import threading
 import time
 
 import pytest
@@ -171,10 +170,7 @@ def test_much_data_goes_both_ways(run_daemon, directory, port, version):
     run_daemon(tls_echo(number, secure.make_pair(directory / "pki"), MIN_PROCS=1))
     data = os.urandom(2_000_000)
     with secure.Client(version).open(number) as sock:
-        sender = threading.Thread(target=sock.sendall, args=[data])
-        sender.start()
-        assert clients.receive_exactly(sock, len(data)) == data
-        sender.join()
+        assert secure.echo(sock, data) == data
 
 
 @pytest.mark.skipif(not shutil.which("sslscan"), reason="sslscan is not installed")

@@ -1,6 +1,8 @@
 """TLS clients of the services, and what they have in memory."""
 
+import contextlib
 import re
+import select
 import socket
 import ssl
 import struct
@@ -49,6 +51,24 @@ class Client:
             resumed = sock.session_reused
             say_goodbye(sock)
             return resumed
+
+
+def echo(sock, data):
+    """Sends data to an echo service and receives it meanwhile, in one thread, as Python's ssl wants it."""
+    sock.setblocking(False)
+    sent, got = 0, bytearray()
+    while len(got) < len(data):
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sent += sock.send(data[sent:sent + 65536]) if sent < len(data) else 0
+        try:
+            chunk = sock.recv(65536)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            ready = select.select([sock], [sock] if sent < len(data) else [], [], 10)
+            assert ready[0] or ready[1], f"{len(got)} of {len(data)} bytes came"
+        else:
+            assert chunk, f"closed after {len(got)} of {len(data)} bytes"
+            got += chunk
+    return bytes(got)
 
 
 def say_goodbye(sock):
