@@ -23,6 +23,15 @@ def pytest_configure(config):
     processes.become_subreaper()
 
 
+def pytest_collection_modifyitems(config, items):
+    """What takes minutes belongs to the long form alone."""
+    if config.getoption("--rounds") >= 10:
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("root") and os.getuid() != 0:
         pytest.skip("needs root")

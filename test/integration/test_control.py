@@ -107,6 +107,7 @@ def test_a_thousand_hostile_clients_delay_nobody(run_daemon, stage, port, rounds
     daemon = run_daemon(service("one", number, IMAGE="dispatcher-echo", MIN_PROCS=1, MAX_PROCS=2),
                         *more, defaults=f"ADMIN_GROUP={ADMIN_GID}\n")
     acceptor, waits = daemon.acceptor_pid(), {0: [], POLITE_UID: []}
+    patience = 15 if keeps_what_is_freed(stage) else 3  # sanitizers are slow
     before = memory_kib(acceptor)
     with Storm(daemon.control_path, kind, 1000, HOSTILE_UID, ADMIN_GID) as storm, \
             Load(number, 8) as load:
@@ -119,7 +120,7 @@ def test_a_thousand_hostile_clients_delay_nobody(run_daemon, stage, port, rounds
             f"at most, echo {result['longest_ms']} ms; {grown} KiB more; {figures}")
     print(told)
     assert result["failed"] == {} and result["ok"] > 0, result
-    assert figures["opened"] >= 1000 and max(waits[0]) < 3 and max(waits[POLITE_UID]) < 3, told
+    assert figures["opened"] >= 1000 and max(waits[0] + waits[POLITE_UID]) < patience, told
     assert grown < 16384 or keeps_what_is_freed(stage), told
     assert memory_kib(acceptor) > 0, "it still lives"
 

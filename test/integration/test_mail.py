@@ -219,10 +219,9 @@ class Plain:
         self.process.wait()
 
 
+@pytest.mark.long
 def test_a_pool_compared_with_one_opendkim_that_is_started_again(run_daemon, opendkim, mail, directory, port,
                                                                  rounds):
-    if rounds(10) < 100:
-        pytest.skip("the long form only")
     daemon, count = run_daemon(opendkim.section(**LARGE_POOL)), rounds(MESSAGES)
     where = directory / "plain"
     where.mkdir()
@@ -305,10 +304,10 @@ class Dripping(Leaky):
     leak = LEAK_KIB << 10
 
 
+@pytest.mark.long
+@pytest.mark.skipif(not os.path.exists(milters.PythonMilter.needs[0]), reason="python3-milter is missing")
 def test_what_a_filter_leaks_is_bounded_by_its_memory(run_daemon, directory, port, mail, rounds):
     """Looked at every five seconds, and acted upon when it is too much for the third time."""
-    if rounds(10) < 100 or not os.path.exists(milters.PythonMilter.needs[0]):
-        pytest.skip("the long form only, and with python3-milter")
     where = directory / "dripping"
     where.mkdir()
     leaky, count, sizes = Dripping(where, port()), rounds(MESSAGES), []
