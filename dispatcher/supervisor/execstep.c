@@ -149,16 +149,20 @@ static void become(const struct spec *spec, const uint32_t *groups)
 		fail(spec, "change of user");
 }
 
+_Noreturn static void fail_with(const struct plan *p, const char *doing, const char *path)
+{
+	char step[sizeof((struct spec_failure){0}.step)];
+	const char *base = strrchr(path, '/');
+
+	snprintf(step, sizeof(step), "%s %s", doing, base ? base + 1 : path);
+	fail(p->spec, step);
+}
+
 /* ld.so(8) would start the program without it and say so on its stderr alone. */
 static void need(const struct plan *p)
 {
-	const char *base = strrchr(p->library, '/');
-	char step[sizeof((struct spec_failure){0}.step)];
-
-	if (!*p->library || access(p->library, R_OK) == 0)
-		return;
-	snprintf(step, sizeof(step), "read %s", base ? base + 1 : p->library);
-	fail(p->spec, step);
+	if (*p->library && access(p->library, R_OK) < 0)
+		fail_with(p, "read", p->library);
 }
 
 int execstep_main(int argc, char **argv)
@@ -176,5 +180,5 @@ int execstep_main(int argc, char **argv)
 		fail(p.spec, "working directory");
 	need(&p);
 	execve(p.image, p.argv, p.envp);
-	fail(p.spec, "exec");
+	fail_with(&p, "exec", p.image); /* which need not be what COMMAND names: dispatcher-exec, dispatcher-notify */
 }

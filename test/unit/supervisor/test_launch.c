@@ -97,7 +97,7 @@ static void a_failure_without_a_reader_is_a_line_on_stderr(void **state)
 
 	l.image = "/nonexistent/image";
 	assert_int_equal(run(&l, out), W_EXITCODE(127, 0));
-	assert_string_equal(out, "dispatcher: cannot start: exec: No such file or directory\n");
+	assert_string_equal(out, "dispatcher: cannot start: exec image: No such file or directory\n");
 }
 
 /* Starts it and waits for its birth. Returns what read() got of a struct spec_failure. */
@@ -138,7 +138,7 @@ static void a_failed_birth_tells_step_and_errno(void **state)
 	l.image = "/etc/hostname/x";
 	assert_int_equal(birth_of(&l, &failure), sizeof(failure));
 	assert_int_equal(failure.error, ENOTDIR);
-	assert_string_equal(failure.step, "exec");
+	assert_string_equal(failure.step, "exec x");
 	l.directory = "/nonexistent";
 	assert_int_equal(birth_of(&l, &failure), sizeof(failure));
 	assert_int_equal(failure.error, ENOENT);
