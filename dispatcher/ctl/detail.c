@@ -14,8 +14,8 @@ static void show_listeners(const json_t *s, FILE *out)
 	json_array_foreach (json_object_get(s, "listeners"), i, l) {
 		fprintf(out, "    %-11s", i ? "" : "listens on");
 		text_print(out, text_string(l, "address", "?"));
-		fprintf(out, ", backlog %.0f of %.0f", text_number(l, "backlog_now"),
-			text_number(l, "backlog_max"));
+		fprintf(out, "%s, backlog %.0f of %.0f", json_is_true(json_object_get(l, "tls")) ? " (TLS)" : "",
+			text_number(l, "backlog_now"), text_number(l, "backlog_max"));
 		if (text_number(l, "drops") > 0)
 			fprintf(out, ", %.0f dropped", text_number(l, "drops"));
 		fputc('\n', out);
