@@ -70,7 +70,8 @@ static void find_out_why(struct canary *c)
 	if (w->state == WORKER_EXITED && w->error)
 		snprintf(c->why, sizeof(c->why), "cannot be started: %s", strerror(w->error));
 	else if (w->state == WORKER_EXITED)
-		snprintf(c->why, sizeof(c->why), "a worker for trial ended before it was ready (%s)",
+		snprintf(c->why, sizeof(c->why),
+			"a worker for trial ended before it was ready (%s); the log has what it wrote",
 			log_status(w->status, status));
 	else
 		snprintf(c->why, sizeof(c->why), "a worker for trial was not ready within %.1f s",

@@ -232,7 +232,7 @@ def test_a_worker_that_dies_at_once_changes_nothing(run_daemon, port, directory)
     daemon = run_daemon(echo(number))
     with Busy(number, 5):
         text = refused(daemon, echo(number, IMAGE=image))
-    assert "echo: a worker for trial ended before it was ready (exit:3)" in text, text
+    assert "echo: a worker for trial ended before it was ready (exit:3); the log has what it wrote" in text, text
 
 
 def test_an_address_in_use_changes_nothing_and_is_named(run_daemon, port):
