@@ -332,7 +332,7 @@ def test_without_a_dispatcher_it_serves_its_last_client_and_ends(run, how):
     client.sendall(b"still there?\n")
     assert client.recv(100) == b"still there?\n"
     after = processes.cpu_seconds(hand.process.pid), processes.cpu_seconds(processes_of(hand)[0])
-    assert after[0] - before[0] < 0.3 and after[1] - before[1] < 0.3
+    assert after[0] - before[0] < 0.7 and after[1] - before[1] < 0.7  # spinning would take all of 1.5
     client.close()
     assert hand.process.wait(10) == 7
 
@@ -378,7 +378,8 @@ def test_stopped_program_is_given_nothing(run):
     program = processes_of(hand)[0]
     wait_in_accept(program)
     os.kill(program, signal.SIGSTOP)
-    wait_until(lambda: processes.stat(program)[0] == "T", "a stopped process")
+    threads = os.listdir(f"/proc/{program}/task")
+    wait_until(lambda: all(processes.stat(int(thread))[0] == "T" for thread in threads), "a stopped process")
     clients = [hand.client() for _ in range(2)]
     time.sleep(0.1)  # to give what must not happen its chance
     assert (hand.taken, hand.unread > 0) == (0, True)
