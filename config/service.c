@@ -78,6 +78,17 @@ static void check_worker(struct build *b, const struct scope *s, const struct se
 			(unsigned long long)(svc->max_conns + WORKER_DESCRIPTORS - nofile->value));
 }
 
+/* In its own section somebody meant it. */
+static void check_queue(struct build *b, const struct scope *s, const struct service_settings *svc)
+{
+	static const char *const names[] = {"QUEUE_SIZE", "QUEUE_TIMEOUT", "REFUSE_TEXT"};
+
+	for (unsigned i = 0; svc->when_full != FULL_REFUSE && i < ARRAY_LEN(names); i++)
+		if (scope_section(s, schema_get(names[i])) == s->own)
+			report_warning(b->report, scope_where(s, names[i]),
+				"%s is used by nobody; write WHEN_FULL=refuse", names[i]);
+}
+
 void service_build(struct build *b, const struct scope *s, struct service_settings *ret_svc)
 {
 	struct service_settings svc = {.socket_uid = SETTINGS_NO_ID, .socket_gid = SETTINGS_NO_ID};
@@ -93,6 +104,7 @@ void service_build(struct build *b, const struct scope *s, struct service_settin
 	agree(b, s, "MIN_PROCS", &svc.min_procs, "MAX_PROCS", &svc.max_procs);
 	agree(b, s, "MIN_CONNS", &svc.min_conns, "MAX_CONNS", &svc.max_conns);
 	check_worker(b, s, &svc);
+	check_queue(b, s, &svc);
 	adapter_build(b, s, &svc);
 	tls_check(b, s, &svc);
 	if (!svc.backlog)

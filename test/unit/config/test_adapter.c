@@ -124,6 +124,17 @@ static void a_server_that_is_not_there_is_a_warning(void **state)
 				     "service will not start\n");
 }
 
+static void a_queue_that_nobody_waits_in_is_a_warning(void **state)
+{
+	struct world *w = world_load(state, "QUEUE_SIZE=7\n" SERVICE "REFUSE_TEXT=no\n");
+
+	assert_int_equal(w->result, 0);
+	assert_null(strstr(w->told, "QUEUE_SIZE"));
+	assert_non_null(strstr(w->told, "REFUSE_TEXT is used by nobody; write WHEN_FULL=refuse\n"));
+	w = world_load(state, SERVICE "WHEN_FULL=refuse\nREFUSE_TEXT=no\n");
+	assert_null(strstr(w->told, "used by nobody"));
+}
+
 static void the_queue_is_off_unless_it_is_asked_for(void **state)
 {
 	const struct service_settings *svc = world_service(state, SERVICE);
@@ -146,7 +157,7 @@ static void the_queue_is_off_unless_it_is_asked_for(void **state)
 
 static void a_refusal_that_is_more_than_a_line_is_refused(void **state)
 {
-	char text[700] = SERVICE "REFUSE_TEXT=";
+	char text[700] = SERVICE "WHEN_FULL=refuse\nREFUSE_TEXT=";
 	size_t len = strlen(text);
 
 	memset(text + len, 'x', 511);
@@ -300,6 +311,7 @@ int main(void)
 		world_test(a_method_that_the_program_cannot_have_is_refused),
 		world_test(a_program_with_more_rights_needs_a_decision),
 		world_test(what_is_no_program_is_a_warning),
+		world_test(a_queue_that_nobody_waits_in_is_a_warning),
 		world_test(the_queue_is_off_unless_it_is_asked_for),
 		world_test(a_refusal_that_is_more_than_a_line_is_refused),
 		cmocka_unit_test(signals_have_names_and_numbers),
