@@ -11,6 +11,7 @@
 #include "worker/notify/leftover.h"
 #include "worker/notify/notify.h"
 #include "common/base.h"
+#include "common/clock.h"
 #include "worker/notify/start.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@
 #include <sys/wait.h>
 
 #define EVENTS        16
-#define LOOK_AGAIN_MS 1000
+#define LOOK_AGAIN_MS 1000 /* at least, and ten times as long as a look takes */
 #define HOLD_MS       10000
 #define EXIT_CANNOT   127
 /* Of Linux 6.6: who answers runs where the caller ran, at once. */
@@ -44,6 +45,7 @@ struct running {
 	bool has_ended;
 	bool is_alone; /* the dispatcher is gone */
 	bool was_told; /* and the program was asked to end */
+	uint64_t look_ms; /* when to look again whether clients are left; monotonic, 0: at once */
 };
 
 static int complain(struct running *r, const char *program, const char *what, int error)
@@ -211,13 +213,27 @@ static bool is_last(const struct running *r)
 	return r->is_alone || (r->n.inlet.ended && !r->n.adapter.head.ends_by_eof);
 }
 
+/* A look costs as much as the machine has sockets. */
+static void look_later(struct running *r, uint64_t since_ms)
+{
+	uint64_t now_ms = clock_mono_ms(), took_ms = now_ms - since_ms;
+
+	r->look_ms = now_ms + MAX(took_ms * 10, LOOK_AGAIN_MS);
+}
+
 /* Nobody but us will tell the program that its work is done. */
 static int time_left(struct running *r)
 {
+	uint64_t now_ms = clock_mono_ms();
+
 	if (!is_last(r) || r->was_told)
 		return -1;
-	if (r->n.inlet.kept || leftover_any(&r->n.adapter))
+	if (now_ms < r->look_ms)
+		return (int)(r->look_ms - now_ms);
+	if (r->n.inlet.kept || leftover_any(&r->n.adapter)) {
+		look_later(r, now_ms);
 		return LOOK_AGAIN_MS;
+	}
 	r->was_told = true;
 	kill(r->program, r->n.adapter.head.stop_signal);
 	return -1;
