@@ -260,7 +260,7 @@ void pool_lives(struct pool *p, uint32_t slot, uint64_t now_ms)
 
 	if (!s)
 		return;
-	s->suspect_ms = now_ms;
+	s->suspect_ms = p->now_ms;
 	pool_changed(p, s);
 }
 
