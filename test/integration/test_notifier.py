@@ -322,7 +322,7 @@ def test_ends_with_a_killed_program(run):
 
 @pytest.mark.parametrize("how", ["", "epoll"])
 def test_without_a_dispatcher_it_serves_its_last_client_and_ends(run, how):
-    hand = run(how, "threads=2")
+    hand = run(how, *["threads=2"] * (how != "epoll"))  # a thread of that would not wait in accept()
     client = hand.client()
     assert answer(client)
     before = processes.cpu_seconds(hand.process.pid), processes.cpu_seconds(processes_of(hand)[0])

@@ -118,8 +118,11 @@ int accepted(int listener, int flags)
 
 int next_conn(int listener)
 {
-	int fd = accepted(listener, 0);
+	int fd;
 
+	do /* as accept(2) asks of its callers */
+		fd = accepted(listener, 0);
+	while (fd < 0 && errno == ECONNABORTED);
 	if (fd < 0)
 		err(1, "accept");
 	if (fcntl(fd, F_GETFL) & O_NONBLOCK)
