@@ -68,6 +68,17 @@ socklen_t addr_to_sockaddr(const struct addr *addr, struct sockaddr_storage *ret
 	return 0;
 }
 
+socklen_t addr_to_sockaddr_for(
+	const struct addr *addr, int domain, struct sockaddr_storage *ret_sa)
+{
+	struct addr mapped = {.family = AF_INET6, .port = addr->port, .ip = {[10] = 0xff, 0xff}};
+
+	if (addr->family != AF_INET || domain != AF_INET6)
+		return addr_to_sockaddr(addr, ret_sa);
+	memcpy(mapped.ip + 12, addr->ip, 4);
+	return addr_to_sockaddr(&mapped, ret_sa);
+}
+
 const char *addr_format_ip(const struct addr *addr, char ret_text[ADDR_TEXT_BYTES])
 {
 	if (addr->family == AF_UNIX)

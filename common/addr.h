@@ -22,6 +22,10 @@ void addr_from_sockaddr(struct addr *ret_addr, const struct sockaddr *sa, sockle
 /* Returns the length, 0 when the family is neither AF_INET nor AF_INET6. */
 socklen_t addr_to_sockaddr(const struct addr *addr, struct sockaddr_storage *ret_sa);
 
+/* The same as a socket of `domain` shows it: of AF_INET6, an IPv4 address is ::ffff:a.b.c.d. */
+socklen_t addr_to_sockaddr_for(
+	const struct addr *addr, int domain, struct sockaddr_storage *ret_sa);
+
 /* "192.0.2.1:25", "[2001:db8::1]:25", "unix", "unknown". */
 const char *addr_format(const struct addr *addr, char ret_text[ADDR_TEXT_BYTES]);
 

@@ -284,7 +284,7 @@ static void put_peer(const struct offer *o, int domain, struct sockaddr *name, s
 
 	if (!name || !len)
 		return;
-	sa_len = address_for(&o->conn.peer, domain, &sa);
+	sa_len = addr_to_sockaddr_for(&o->conn.peer, domain, &sa);
 	if (sa_len)
 		address_put(&sa, sa_len, name, len);
 	else

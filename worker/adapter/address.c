@@ -2,7 +2,6 @@
 #include "worker/adapter/address.h"
 #include "common/base.h"
 
-#include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -24,17 +23,4 @@ bool address_path(const struct sockaddr *sa, socklen_t len, char ret_path[ADDRES
 	memset(ret_path, 0, ADDRESS_PATH_BYTES);
 	memcpy(ret_path, (const char *)sa + from, len - from);
 	return *ret_path;
-}
-
-socklen_t address_for(const struct addr *addr, int domain, struct sockaddr_storage *ret_sa)
-{
-	struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = htons(addr->port)};
-
-	if (addr->family != AF_INET || domain != AF_INET6)
-		return addr_to_sockaddr(addr, ret_sa);
-	mapped.sin6_addr.s6_addr[10] = mapped.sin6_addr.s6_addr[11] = 0xff;
-	memcpy(mapped.sin6_addr.s6_addr + 12, addr->ip, 4);
-	memset(ret_sa, 0, sizeof(*ret_sa));
-	memcpy(ret_sa, &mapped, sizeof(mapped));
-	return sizeof(mapped);
 }

@@ -16,8 +16,4 @@ void address_put(const struct sockaddr_storage *from, socklen_t from_len, struct
 /* The path of a unix address as text; false: it is none, or one that the kernel would refuse. */
 bool address_path(const struct sockaddr *sa, socklen_t len, char ret_path[ADDRESS_PATH_BYTES]);
 
-/* An address for a socket of `domain`: an IPv4 one becomes ::ffff:a.b.c.d where that is AF_INET6.
- * Its length; 0: none. */
-socklen_t address_for(const struct addr *addr, int domain, struct sockaddr_storage *ret_sa);
-
 #endif

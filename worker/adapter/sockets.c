@@ -46,7 +46,7 @@ static int put_mapped(const struct sockaddr_storage *real, socklen_t real_len,
 	struct addr addr;
 
 	addr_from_sockaddr(&addr, (const void *)real, real_len);
-	address_put(&shown, address_for(&addr, AF_INET6, &shown), name, len);
+	address_put(&shown, addr_to_sockaddr_for(&addr, AF_INET6, &shown), name, len);
 	return 0;
 }
 

@@ -27,7 +27,7 @@ static int give(const struct spot *spot, const struct caller *c, const struct of
 {
 	int nonblock = (accept_flags(c) & SOCK_NONBLOCK) != 0;
 	struct sockaddr_storage name;
-	socklen_t len = addresses_of_peer(&o->conn.peer, spot->domain, &name);
+	socklen_t len = addr_to_sockaddr_for(&o->conn.peer, spot->domain, &name);
 	int bad = c->args[1] ? addresses_put(c, c->args[1], c->args[2], &name, len) : 0;
 
 	if (bad)

@@ -41,8 +41,6 @@ int addresses_put(const struct caller *c, uint64_t at, uint64_t len_at,
 	const struct sockaddr_storage *name, socklen_t name_len);
 /* Whether that would be possible. 0, -EFAULT or -EINVAL. */
 int addresses_check(const struct caller *c, uint64_t len_at);
-/* A peer as a listener of that family shows it. Returns the length. */
-socklen_t addresses_of_peer(const struct addr *peer, int domain, struct sockaddr_storage *ret_name);
 
 /* --- watchers.c --- */
 /* Puts into the program's epoll sets what stood there for fd before it was replaced by ours. */

@@ -70,12 +70,12 @@ static void an_ipv4_client_of_an_ipv6_listener_is_mapped(void **state)
 	const struct sockaddr_in6 *in6 = (void *)&sa;
 	char text[64];
 
-	assert_int_equal(address_for(&client, AF_INET6, &sa), sizeof(*in6));
+	assert_int_equal(addr_to_sockaddr_for(&client, AF_INET6, &sa), sizeof(*in6));
 	assert_int_equal(in6->sin6_family, AF_INET6);
 	assert_int_equal(ntohs(in6->sin6_port), 80);
 	assert_string_equal(
 		inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text)), "::ffff:192.0.2.1");
-	assert_int_equal(address_for(&client, AF_INET, &sa), sizeof(struct sockaddr_in));
+	assert_int_equal(addr_to_sockaddr_for(&client, AF_INET, &sa), sizeof(struct sockaddr_in));
 	assert_int_equal(sa.ss_family, AF_INET);
 }
 
@@ -85,7 +85,7 @@ static void an_address_that_does_not_fit_is_cut_and_its_length_told(void **state
 	struct sockaddr_in in = {0};
 	socklen_t len = 4;
 
-	address_put(&sa, address_for(&client, AF_INET, &sa), (struct sockaddr *)&in, &len);
+	address_put(&sa, addr_to_sockaddr_for(&client, AF_INET, &sa), (struct sockaddr *)&in, &len);
 	assert_int_equal(len, sizeof(in));
 	assert_int_equal(ntohs(in.sin_port), 80);
 	assert_int_equal(in.sin_addr.s_addr, 0);
