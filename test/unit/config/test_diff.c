@@ -10,19 +10,6 @@
 #define SMTP "[SERVICE=smtp]\nPORT=127.0.0.1:7025\nIMAGE=/bin/true\n"
 #define POP3 "[SERVICE=pop3]\nPORT=7110\nIMAGE=/bin/true\n"
 
-/* Loads a file; the settings are the caller's. */
-static struct settings *load(void **state, const char *text)
-{
-	struct world *w = world_load(state, text);
-	struct settings *s = w->s;
-
-	if (w->result)
-		print_error("%s\n%s", text, w->told);
-	assert_int_equal(w->result, 0);
-	w->s = NULL;
-	return s;
-}
-
 struct pair {
 	struct settings *old, *next;
 	struct diff *diff;
@@ -30,7 +17,7 @@ struct pair {
 
 static struct pair compare(void **state, const char *old, const char *next)
 {
-	struct pair p = {.old = load(state, old), .next = load(state, next)};
+	struct pair p = {.old = world_settings(state, old), .next = world_settings(state, next)};
 
 	p.diff = diff_make(p.old, p.next);
 	assert_non_null(p.diff);
@@ -287,7 +274,7 @@ static void every_option_with_a_value_says_what_its_change_takes(void **state)
 static void a_result_about_other_settings_is_refused(void **state)
 {
 	struct pair p = compare(state, SMTP POP3, SMTP POP3 "PORT=7111\n");
-	struct settings *third = load(state, POP3);
+	struct settings *third = world_settings(state, POP3);
 
 	assert_int_equal(diff_check(p.diff, p.diff->bytes, third, p.next), -EBADMSG);
 	assert_int_equal(diff_check(p.diff, p.diff->bytes, p.old, third), -EBADMSG);

@@ -18,18 +18,6 @@
 	"TLS_CLIENT_CA=/f\nTLS_CLIENT_AUTH=require\nTLS_CIPHERSUITES=g\n" \
 	"WORKING_DIRECTORY=/tmp\nMAX_CONNS_PER_SOURCE=5\nEXEMPT_SOURCES=10.0.0.0/8,::1\n"
 
-static struct settings *load(void **state, const char *text)
-{
-	struct world *w = world_load(state, text);
-	struct settings *s = w->s;
-
-	if (w->result)
-		print_error("%s\n%s", text, w->told);
-	assert_int_equal(w->result, 0);
-	w->s = NULL;
-	return s;
-}
-
 static struct settings *make(const struct settings *file, const struct settings *before, bool keep_all)
 {
 	bool keep[8];
@@ -56,7 +44,7 @@ static char *printed(const struct settings *s, const char *service)
 
 static void the_same_file_makes_the_same_tables(void **state)
 {
-	struct settings *file = load(state, RICH SMTP), *made = make(file, file, true);
+	struct settings *file = world_settings(state, RICH SMTP), *made = make(file, file, true);
 	char *one = printed(file, NULL), *other = printed(made, NULL);
 
 	assert_string_equal(one, other);
@@ -69,7 +57,7 @@ static void the_same_file_makes_the_same_tables(void **state)
 
 static void a_service_that_is_gone_stays_whole_while_it_is_kept(void **state)
 {
-	struct settings *before = load(state, RICH SMTP), *file = load(state, POP3);
+	struct settings *before = world_settings(state, RICH SMTP), *file = world_settings(state, POP3);
 	struct settings *made = make(file, before, true);
 	const struct service_settings *rich = settings_service(made, 1);
 	char *one = printed(before, "rich"), *other;
@@ -95,7 +83,7 @@ static void a_service_that_is_gone_stays_whole_while_it_is_kept(void **state)
 
 static void a_service_that_is_gone_and_not_kept_is_gone(void **state)
 {
-	struct settings *before = load(state, RICH SMTP), *file = load(state, POP3);
+	struct settings *before = world_settings(state, RICH SMTP), *file = world_settings(state, POP3);
 	struct settings *made = make(file, before, false);
 
 	assert_int_equal(made->services.count, 1);
@@ -107,7 +95,7 @@ static void a_service_that_is_gone_and_not_kept_is_gone(void **state)
 
 static void a_service_that_comes_back_is_leaving_no_more(void **state)
 {
-	struct settings *before = load(state, SMTP POP3), *file = load(state, POP3);
+	struct settings *before = world_settings(state, SMTP POP3), *file = world_settings(state, POP3);
 	struct settings *without = make(file, before, true), *again = make(before, without, true);
 
 	assert_int_equal(without->services.count, 2);
@@ -133,8 +121,10 @@ static void assert_listener(const struct settings *s, uint32_t index, const char
 
 static void a_listener_keeps_its_index_whatever_comes_and_goes(void **state)
 {
-	struct settings *a = load(state, "[SERVICE=s]\nPORT=127.0.0.1:71,127.0.0.1:72\nIMAGE=/bin/true\n");
-	struct settings *b = load(state, "[SERVICE=s]\nPORT=127.0.0.1:73,127.0.0.1:72\nIMAGE=/bin/true\n");
+	struct settings *a = world_settings(state,
+		"[SERVICE=s]\nPORT=127.0.0.1:71,127.0.0.1:72\nIMAGE=/bin/true\n");
+	struct settings *b = world_settings(state,
+		"[SERVICE=s]\nPORT=127.0.0.1:73,127.0.0.1:72\nIMAGE=/bin/true\n");
 	struct settings *ab = make(b, a, false), *aba = make(a, ab, false);
 	char *text;
 

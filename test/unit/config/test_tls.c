@@ -8,18 +8,6 @@
 
 #define PAIR "TLS_CERT=/etc/a.pem\nTLS_KEY=/etc/a.key\n"
 
-static struct settings *load(void **state, const char *text)
-{
-	struct world *w = world_load(state, text);
-	struct settings *s = w->s;
-
-	if (w->result)
-		print_error("%s\n%s", text, w->told);
-	assert_int_equal(w->result, 0);
-	w->s = NULL;
-	return s;
-}
-
 static void a_tls_port_is_a_listener_that_is_marked(void **state)
 {
 	struct world *w = *state;
@@ -170,7 +158,7 @@ static void a_native_worker_gets_certificates_without_a_port_and_a_command_does_
 
 static unsigned changes(void **state, const char *old, const char *next, const char *words)
 {
-	OWNS_MEM struct settings *was = load(state, old), *is = load(state, next);
+	OWNS_MEM struct settings *was = world_settings(state, old), *is = world_settings(state, next);
 	OWNS_MEM struct diff *d = diff_make(was, is);
 
 	assert_int_equal(diff_check(d, d->bytes, was, is), 0);

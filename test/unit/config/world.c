@@ -104,3 +104,15 @@ const char *world_refused(void **state, const char *text)
 	assert_null(w->s);
 	return w->told;
 }
+
+struct settings *world_settings(void **state, const char *text)
+{
+	struct world *w = world_load(state, text);
+	struct settings *s = w->s;
+
+	if (w->result)
+		print_error("%s\n%s", text, w->told);
+	assert_int_equal(w->result, 0);
+	w->s = NULL;
+	return s;
+}

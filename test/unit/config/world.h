@@ -40,6 +40,9 @@ const char *world_refused(void **state, const char *text);
 /* What a service needs at least, to append to: on port 7007, with a program that exists. */
 #define SERVICE "[SERVICE=A]\nPORT=7007\nIMAGE=/bin/true\n"
 
+/* As world_load, and it must succeed, be it with warnings. The settings are the caller's: free(). */
+struct settings *world_settings(void **state, const char *text);
+
 #define world_test(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 #endif
